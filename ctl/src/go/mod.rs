@@ -1,0 +1,11 @@
+//! The text forms of Go's standard library, which the output and the flags of etcd's tools are made of.
+
+mod duration;
+mod integer;
+mod quote;
+mod size;
+
+pub use duration::{format_duration, parse_duration};
+pub use integer::{parse_flag_int, parse_int, parse_uint};
+pub use quote::{BadQuote, quote, unquote_prefix};
+pub use size::format_size;

@@ -1,0 +1,12 @@
+//! `etcdctl` and `etcdutl`: the command line of a cluster.
+//!
+//! A command is a file in `command/` that parses its flags, makes its call through `client/` and prints the reply through
+//! `output/`. Flags of every command are in `globals`.
+
+pub mod client;
+pub mod command;
+pub mod failure;
+pub mod globals;
+pub mod go;
+pub mod log;
+pub mod output;

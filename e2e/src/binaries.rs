@@ -1,0 +1,80 @@
+//! Where the binaries under test and the foreign tools are.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Whose implementation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// This repository's.
+    Quorate,
+    /// etcd's own, the reference.
+    Upstream,
+}
+
+impl Flavour {
+    /// The flavour a test runs by default: ours, unless `QUORATE_E2E_FLAVOUR=upstream` asks to prove the test itself
+    /// on the reference.
+    pub fn under_test() -> Flavour {
+        match std::env::var("QUORATE_E2E_FLAVOUR").as_deref() {
+            Ok("upstream") => Flavour::Upstream,
+            _ => Flavour::Quorate,
+        }
+    }
+
+    /// The server binary.
+    pub fn etcd(self) -> Result<PathBuf, Error> {
+        self.find("etcd")
+    }
+
+    /// The client binary.
+    pub fn etcdctl(self) -> Result<PathBuf, Error> {
+        self.find("etcdctl")
+    }
+
+    /// The binary that works on data folders and snapshot files.
+    pub fn etcdutl(self) -> Result<PathBuf, Error> {
+        self.find("etcdutl")
+    }
+
+    fn find(self, name: &str) -> Result<PathBuf, Error> {
+        match self {
+            Flavour::Quorate => present(own_dir().join(name), "`make build` makes it; QUORATE_BIN names its folder"),
+            Flavour::Upstream => tool(name),
+        }
+    }
+}
+
+impl std::fmt::Display for Flavour {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Flavour::Quorate => "quorate",
+            Flavour::Upstream => "upstream",
+        })
+    }
+}
+
+/// A foreign tool that `cargo xtask tools` builds: `benchmark`, `etcd-dump-logs`, `kube-apiserver`, `kubectl`, …
+pub fn tool(name: &str) -> Result<PathBuf, Error> {
+    present(tools_dir().join(name), "`cargo xtask tools` builds it; QUORATE_TOOLS names its folder")
+}
+
+fn present(path: PathBuf, remedy: &'static str) -> Result<PathBuf, Error> {
+    if path.is_file() { Ok(path) } else { Err(Error::Missing { path, remedy }) }
+}
+
+/// `QUORATE_BIN`, else `bin/` of the checkout.
+fn own_dir() -> PathBuf {
+    std::env::var_os("QUORATE_BIN").map_or_else(|| checkout().join("bin"), PathBuf::from)
+}
+
+/// `QUORATE_TOOLS`, else `bin/tools/` of the checkout.
+fn tools_dir() -> PathBuf {
+    std::env::var_os("QUORATE_TOOLS").map_or_else(|| checkout().join("bin/tools"), PathBuf::from)
+}
+
+fn checkout() -> PathBuf {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_dir.parent().unwrap_or(crate_dir).to_path_buf()
+}

@@ -1,0 +1,26 @@
+//! The harness for tests on real processes: members of ours and of upstream's behind one interface, the command
+//! lines of both, a real kube-apiserver, and histories of concurrent clients with a checker.
+//!
+//! Read in this order:
+//! - [`binaries`]: which file is run; [`port`]: ports nobody else gets; [`process`]: one child and its signals.
+//! - [`member`], [`cluster`]: etcd members on this machine. [`ctl`]: etcdctl and etcdutl.
+//! - [`kubernetes`]: a kube-apiserver whose etcd is a [`cluster`].
+//! - [`history`]: what clients saw, and whether that can be true.
+//! - [`transcript`]: outputs of two command lines, made comparable.
+//! - [`cost`]: processor time and memory of a process, for the bench.
+
+pub mod binaries;
+pub mod cluster;
+pub mod cost;
+pub mod ctl;
+mod error;
+pub mod health;
+pub mod history;
+pub mod kubernetes;
+pub mod member;
+pub mod port;
+pub mod process;
+pub mod transcript;
+pub mod wait;
+
+pub use error::Error;

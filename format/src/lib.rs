@@ -1,0 +1,18 @@
+//! File formats shared with etcd's own tools, so that either side can read what the other wrote.
+//!
+//! - [`wal`]: the write-ahead log's frames, records and file names.
+//! - [`bbolt`]: the database file, written and read front to back.
+//! - [`snapshot_file`]: a database and the checksum behind it.
+//! - [`revision`]: the keys of etcd's `key` bucket.
+//! - [`hash_kv`]: the hash over the history of keys that members compare.
+
+pub mod bbolt;
+pub mod hash_kv;
+pub mod revision;
+pub mod snapshot_file;
+pub mod wal;
+
+mod protobuf;
+
+/// The checksum of all these formats, carried on over more bytes (CRC-32C, Castagnoli).
+pub use crc32c::crc32c_append;

@@ -1,0 +1,41 @@
+//! Why a member can't begin.
+
+use std::io;
+use std::path::PathBuf;
+
+use quorate_format::{bbolt, wal as wal_format};
+
+use super::static_list;
+use crate::{raft, store, wal};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    StaticList(#[from] static_list::Error),
+    #[error("member {0:x} has already been bootstrapped: its data folder is gone; remove the member from the cluster and add it again")]
+    AlreadyBootstrapped(u64),
+    #[error("--initial-cluster-state=existing: joining a running cluster is not supported yet")]
+    JoinUnbuilt,
+    #[error("cannot import the data folder of etcd: {}", path.display())]
+    Import { path: PathBuf, source: io::Error },
+    #[error("cannot import the data folder of etcd: its log {} is damaged; restore the member from a snapshot", path.display())]
+    ImportLog { path: PathBuf, source: wal_format::Error },
+    #[error("cannot import the data folder of etcd: its log {} has no metadata", .0.display())]
+    NoMetadata(PathBuf),
+    #[error("cannot import the data folder of etcd: {} names no members", .0.display())]
+    NoMembers(PathBuf),
+    #[error(
+        "cannot import the data folder of etcd: its log {} goes on to entry {last}, its database only to {applied}; \
+         save a snapshot of the running etcd and restore it by `etcdutl snapshot restore`",
+        log.display()
+    )]
+    LogAhead { log: PathBuf, last: u64, applied: u64 },
+    #[error("cannot read the database of etcd {}", path.display())]
+    Database { path: PathBuf, source: bbolt::Error },
+    #[error("the imported members are no valid membership")]
+    Membership(#[source] raft::MembershipError),
+    #[error("failed to write the imported log")]
+    Wal(#[from] wal::Error),
+    #[error("failed to write the imported store")]
+    Store(#[from] store::Error),
+}

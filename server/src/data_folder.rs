@@ -1,0 +1,120 @@
+//! The data folder: made for one process, held by one process.
+//!
+//! ```text
+//! <data-dir>/member/wal/    the log, in etcd's format (or --wal-dir)
+//! <data-dir>/member/store/  the store's RocksDB, and snapshots on their way in and out beside it
+//! <data-dir>/member/snap/   only in a folder made by etcd or restored by etcdutl: what the store is imported from
+//! <data-dir>/member/LOCK    held while a server runs
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot create the data folder {}", path.display())]
+    Create { path: PathBuf, source: io::Error },
+    #[error("the data folder {} is not writable by this user", path.display())]
+    NotWritable { path: PathBuf, source: io::Error },
+    #[error(
+        "the data folder {} is in use by another process; stop that server, or give this one a folder of its own by --data-dir",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    #[error("{} is left from a v2 proxy, which no longer exists; give this member another --data-dir", .0.display())]
+    Proxy(PathBuf),
+    #[error("cannot tidy the data folder {}", path.display())]
+    Tidy { path: PathBuf, source: io::Error },
+}
+
+/// The folder, locked until this is dropped.
+#[derive(Debug)]
+pub struct DataFolder {
+    member: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Opens or makes `<data_dir>/member`, readable by its owner alone.
+    pub fn open(data_dir: &Path) -> Result<Self, Error> {
+        let proxy = data_dir.join("proxy");
+        if proxy.exists() {
+            return Err(Error::Proxy(proxy));
+        }
+        let member = data_dir.join("member");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&member)
+            .map_err(|source| Error::Create { path: member.clone(), source })?;
+        let path = member.join("LOCK");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| Error::NotWritable { path: member.clone(), source })?;
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(data_dir.to_owned())),
+            Err(error) => return Err(Error::NotWritable { path, source: error.into() }),
+        }
+        let folder = Self { member, _lock: lock };
+        folder.remove_leftovers()?;
+        Ok(folder)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.member.join("store")
+    }
+
+    /// Where snapshots are received.
+    pub fn member(&self) -> &Path {
+        &self.member
+    }
+
+    /// etcd's own database file, in a folder that etcd or `etcdutl` made.
+    pub fn etcd_database(&self) -> PathBuf {
+        self.member.join("snap").join("db")
+    }
+
+    /// Snapshots that were on their way when the last process ended.
+    fn remove_leftovers(&self) -> Result<(), Error> {
+        let failed = |source| Error::Tidy { path: self.member.clone(), source };
+        for entry in std::fs::read_dir(&self.member).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("incoming-") || name.starts_with("outgoing-") {
+                std::fs::remove_dir_all(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_free_again_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DataFolder::open(dir.path()).unwrap();
+        assert!(matches!(DataFolder::open(dir.path()), Err(Error::InUse(_))));
+        drop(held);
+        assert!(DataFolder::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn snapshots_under_way_at_a_crash_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let leftover = dir.path().join("member/incoming-1-2");
+        std::fs::create_dir_all(&leftover).unwrap();
+        DataFolder::open(dir.path()).unwrap();
+        assert!(!leftover.exists());
+    }
+}

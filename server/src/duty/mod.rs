@@ -1,0 +1,11 @@
+//! What a leader does by the clock. Duties only propose: what comes of them is decided by the log, like anything else.
+
+mod compaction;
+mod lease;
+mod publish;
+mod version;
+
+pub use compaction::compact_periodically;
+pub use lease::Lessor;
+pub use publish::publish_attributes;
+pub use version::settle_cluster_version;

@@ -1,0 +1,142 @@
+//! The KV service.
+
+use quorate_proto::served::etcdserverpb as pb;
+use quorate_proto::served::etcdserverpb::kv_server::Kv;
+use tonic::{Request, Response, Status};
+
+use super::member::Member;
+use super::{kv_check, quota, range_stream};
+use crate::http::status;
+use crate::store::apply;
+
+/// A range that may return more pairs than this is read on a thread of its own, not on the one that serves everybody.
+const INLINE_RANGE_KEYS: i64 = 1000;
+
+pub struct Service {
+    member: Member,
+}
+
+impl Service {
+    pub fn new(member: Member) -> Self {
+        Self { member }
+    }
+
+    async fn propose(&self, request: pb::InternalRaftRequest) -> Result<apply::Response, Status> {
+        self.member.raft().propose(request).await.map_err(status::raft)
+    }
+
+    async fn read(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
+        let wide = !request.range_end.is_empty()
+            && !request.count_only
+            && !(1..=INLINE_RANGE_KEYS).contains(&request.limit);
+        if !wide {
+            return self.member.store().range(&request).map_err(status::store);
+        }
+        let store = self.member.store().clone();
+        tokio::task::spawn_blocking(move || store.range(&request))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(status::store)
+    }
+}
+
+/// The store answered a request with the reply to another kind: a bug, told apart from a failure.
+fn mismatch() -> Status {
+    Status::internal("etcdserver: the reply does not belong to the request")
+}
+
+#[tonic::async_trait]
+impl Kv for Service {
+    type RangeStreamStream = range_stream::Chunks;
+
+    async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+        let request = request.into_inner();
+        kv_check::range(&request)?;
+        if !request.serializable {
+            if self.member.raft().is_learner() {
+                return Err(status::not_for_learner());
+            }
+            self.member.raft().read_barrier().await.map_err(status::raft)?;
+        }
+        let mut response = self.read(request).await?;
+        self.member.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn range_stream(
+        &self,
+        request: Request<pb::RangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let request = request.into_inner();
+        kv_check::range_stream(&request)?;
+        if !request.serializable {
+            self.member.raft().read_barrier().await.map_err(status::raft)?;
+        }
+        Ok(Response::new(range_stream::start(self.member.clone(), request)))
+    }
+
+    async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+        let request = request.into_inner();
+        kv_check::put(&request)?;
+        self.member.check_quota(quota::put(&request)).await?;
+        let request = pb::InternalRaftRequest { put: Some(request), ..Default::default() };
+        let apply::Response::Put(mut response) = self.propose(request).await? else { return Err(mismatch()) };
+        self.member.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<pb::DeleteRangeRequest>,
+    ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
+        let request = request.into_inner();
+        kv_check::delete_range(&request)?;
+        let request = pb::InternalRaftRequest { delete_range: Some(request), ..Default::default() };
+        let apply::Response::DeleteRange(mut response) = self.propose(request).await? else {
+            return Err(mismatch());
+        };
+        self.member.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
+        let request = request.into_inner();
+        kv_check::txn(&request, self.member.limits().max_txn_ops)?;
+        let mut response = if kv_check::is_read_only(&request) {
+            if !kv_check::is_serializable(&request) {
+                self.member.raft().read_barrier().await.map_err(status::raft)?;
+            }
+            let store = self.member.store().clone();
+            tokio::task::spawn_blocking(move || store.read_txn(&request))
+                .await
+                .map_err(|error| Status::internal(error.to_string()))?
+                .map_err(status::store)?
+        } else {
+            self.member.check_quota(quota::txn(&request)).await?;
+            let request = pb::InternalRaftRequest { txn: Some(request), ..Default::default() };
+            let apply::Response::Txn(response) = self.propose(request).await? else { return Err(mismatch()) };
+            response
+        };
+        self.member.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn compact(
+        &self,
+        request: Request<pb::CompactionRequest>,
+    ) -> Result<Response<pb::CompactionResponse>, Status> {
+        let request = request.into_inner();
+        let internal = pb::InternalRaftRequest { compaction: Some(request), ..Default::default() };
+        let apply::Response::Compaction(mut response) = self.propose(internal).await? else { return Err(mismatch()) };
+        if request.physical {
+            self.member.store().wait_compaction(request.revision).await;
+        }
+        self.member.complete(&mut response.header);
+        // etcd answers with the current revision, which may have moved on meanwhile.
+        if let Some(header) = &mut response.header {
+            header.revision = self.member.store().revision();
+        }
+        Ok(Response::new(response))
+    }
+}
+

@@ -1,0 +1,162 @@
+//! The client port's gRPC services and the way from a request's path to one of them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use quorate_proto::health::health_server::HealthServer;
+use quorate_proto::served::etcdserverpb::cluster_server::ClusterServer;
+use quorate_proto::served::etcdserverpb::kv_server::KvServer;
+use quorate_proto::served::etcdserverpb::lease_server::LeaseServer;
+use quorate_proto::served::etcdserverpb::maintenance_server::MaintenanceServer;
+use quorate_proto::served::etcdserverpb::watch_server::WatchServer;
+use tonic::Status;
+use tonic::body::Body;
+use tower::Service;
+
+use super::member::Member;
+use super::{cluster, health, kv, lease, maintenance, watch};
+use crate::duty::Lessor;
+use crate::http::{admin, status};
+use crate::metrics::{Metrics, Rpc};
+
+/// A request beyond `--max-request-bytes` by more than this is refused before it is decoded; etcd's allowance.
+const OVERHEAD_BYTES: usize = 512 << 10;
+
+pub struct Parts {
+    pub member: Member,
+    pub lessor: Lessor,
+    pub watch: watch::Service,
+    pub metrics: Arc<Metrics>,
+}
+
+/// gRPC by the path's service name, everything else to plain HTTP. One a listener; cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    member: Member,
+    metrics: Arc<Metrics>,
+    kv: KvServer<kv::Service>,
+    watch: WatchServer<watch::Service>,
+    lease: LeaseServer<lease::Service>,
+    cluster: ClusterServer<cluster::Service>,
+    maintenance: MaintenanceServer<maintenance::Service>,
+    health: HealthServer<health::Service>,
+    /// Health, metrics, version; not found for the rest. `None` where HTTP has listeners of its own.
+    http: Option<Router>,
+}
+
+pub fn services(parts: Parts, http: Option<Router>) -> Services {
+    let Parts { member, lessor, watch, metrics } = parts;
+    let limit = member.limits().max_request_bytes.saturating_add(OVERHEAD_BYTES);
+    macro_rules! bounded {
+        ($server:ident, $service:expr) => {
+            $server::new($service).max_decoding_message_size(limit).max_encoding_message_size(i32::MAX as usize)
+        };
+    }
+    Services {
+        metrics,
+        kv: bounded!(KvServer, kv::Service::new(member.clone())),
+        watch: bounded!(WatchServer, watch),
+        lease: bounded!(LeaseServer, lease::Service::new(member.clone(), lessor)),
+        cluster: bounded!(ClusterServer, cluster::Service::new(member.clone())),
+        maintenance: bounded!(MaintenanceServer, maintenance::Service::new(member.clone())),
+        health: bounded!(HealthServer, health::Service),
+        member,
+        http,
+    }
+}
+
+type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+impl Services {
+    pub fn serve(&self, request: Request<Incoming>) -> Answer {
+        let is_grpc = request
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        if is_grpc { self.call(request) } else { self.plain(request) }
+    }
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        let counted = Counted::start(self.metrics.rpcs.get(path));
+        if let Err(refused) = self.admit(path, request.headers()) {
+            counted.handled(refused.code());
+            return Box::pin(std::future::ready(Ok(refused.into_http())));
+        }
+        let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+        let answer = match service {
+            Some("etcdserverpb.KV") => self.kv.clone().call(request),
+            Some("etcdserverpb.Watch") => self.watch.clone().call(request),
+            Some("etcdserverpb.Lease") => self.lease.clone().call(request),
+            Some("etcdserverpb.Cluster") => self.cluster.clone().call(request),
+            Some("etcdserverpb.Maintenance") => self.maintenance.clone().call(request),
+            Some("grpc.health.v1.Health") => self.health.clone().call(request),
+            _ => {
+                let refused = Status::unimplemented(format!("unknown service {}", service.unwrap_or_default()));
+                return Box::pin(std::future::ready(Ok(refused.into_http())));
+            }
+        };
+        Box::pin(async move {
+            let response = answer.await?;
+            // A failed call has its status in the headers; the status of a stream that began is in its trailers.
+            counted.handled(Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code()));
+            Ok(response)
+        })
+    }
+
+    /// What holds for every call, whatever it asks for.
+    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<(), Status> {
+        let raft = self.member.raft();
+        if headers.get("hasleader").is_some_and(|value| value == "true") && raft.leader() == 0 {
+            return Err(status::no_leader());
+        }
+        if raft.is_learner() && !open_to_learners(path) {
+            return Err(status::not_for_learner());
+        }
+        Ok(())
+    }
+
+    fn plain(&self, request: Request<Incoming>) -> Answer {
+        let Some(http) = self.http.clone() else {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = http::StatusCode::NOT_FOUND;
+            return Box::pin(std::future::ready(Ok(response)));
+        };
+        admin::serve(http, request)
+    }
+}
+
+/// One call on its way through the counters; methods that don't exist have none.
+struct Counted {
+    rpc: Option<Arc<Rpc>>,
+    started: Instant,
+}
+
+impl Counted {
+    fn start(rpc: Option<&Arc<Rpc>>) -> Self {
+        if let Some(rpc) = rpc {
+            rpc.started.inc();
+            rpc.msg_received.inc();
+        }
+        Self { rpc: rpc.cloned(), started: Instant::now() }
+    }
+
+    fn handled(&self, code: tonic::Code) {
+        if let Some(rpc) = &self.rpc {
+            if code == tonic::Code::Ok {
+                rpc.msg_sent.inc();
+            }
+            rpc.handled(code as i32, self.started.elapsed());
+        }
+    }
+}
+
+/// Calls a learner answers: its own status, a snapshot, and ranges (of which it answers only serializable ones).
+fn open_to_learners(path: &str) -> bool {
+    matches!(path, "/etcdserverpb.Maintenance/Status" | "/etcdserverpb.Maintenance/Snapshot" | "/etcdserverpb.KV/Range")
+}

@@ -1,0 +1,16 @@
+//! The Watch service: requests of a client's stream in, what its watchers see out.
+//!
+//! `service` opens a stream, `session` is the stream, `reply` shapes its messages, `ending` ends it when the member stops or
+//! has no leader. Which events a watcher gets is decided in `store/watch`.
+
+mod ending;
+mod reply;
+mod service;
+mod session;
+
+#[cfg(test)]
+mod service_test;
+#[cfg(test)]
+mod test_member;
+
+pub use service::{Access, Caller, Header, Options, Service};

@@ -1,0 +1,10 @@
+//! HTTP SERVER: every byte in or out. gRPC is HTTP/2.
+//!
+//! `client` is the client port, `peer` what other members send, `admin` health, metrics and version, which the client port and
+//! the metrics listeners share. `status` is the only table from our errors to gRPC codes and etcd's texts.
+
+pub mod admin;
+pub mod client;
+pub mod listener;
+pub mod peer;
+pub mod status;

@@ -1,0 +1,123 @@
+//! The only table from our errors to gRPC codes and etcd's texts. Clients match on the exact text.
+//!
+//! Source of codes and texts: etcd's `rpctypes` (API 3.7). No arm is a wildcard: a new error must find its place here.
+
+use tonic::{Code, Status};
+
+use crate::raft;
+use crate::store::{self, Refusal};
+
+/// Requests that are wrong in themselves, before any state is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invalid {
+    EmptyKey,
+    ValueProvided,
+    LeaseProvided,
+    TooManyOps,
+    DuplicateKey,
+    SortOption,
+    /// A transaction's operation without content; etcd's text for it is that of a missing key.
+    EmptyOp,
+}
+
+pub fn invalid(reason: Invalid) -> Status {
+    let text = match reason {
+        Invalid::EmptyKey => "etcdserver: key is not provided",
+        Invalid::ValueProvided => "etcdserver: value is provided",
+        Invalid::LeaseProvided => "etcdserver: lease is provided",
+        Invalid::TooManyOps => "etcdserver: too many operations in txn request",
+        Invalid::DuplicateKey => "etcdserver: duplicate key given in txn request",
+        Invalid::SortOption => "etcdserver: invalid sort option",
+        Invalid::EmptyOp => "etcdserver: key not found",
+    };
+    Status::new(Code::InvalidArgument, text)
+}
+
+pub fn refusal(refusal: Refusal) -> Status {
+    let (code, text) = match refusal {
+        Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+        Refusal::Compacted => (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+        Refusal::FutureRevision => (Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision"),
+        Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
+        Refusal::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
+        Refusal::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
+        Refusal::NoSpace => return no_space(),
+        Refusal::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
+        Refusal::NotSupported(what) => {
+            return Status::new(Code::Unimplemented, format!("etcdserver: {what} is not supported"));
+        }
+    };
+    Status::new(code, text)
+}
+
+pub fn no_space() -> Status {
+    Status::new(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded")
+}
+
+pub fn store(error: store::Error) -> Status {
+    match error {
+        store::Error::Refused(reason) => refusal(reason),
+        store::Error::Database(_)
+        | store::Error::File { .. }
+        | store::Error::Damaged(_)
+        | store::Error::OutOfOrder { .. }
+        | store::Error::Folder(_) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the store failed to answer");
+            Status::new(Code::Internal, "etcdserver: the store failed, see the server's log")
+        }
+    }
+}
+
+pub fn raft(error: raft::Error) -> Status {
+    let (code, text) = match error {
+        raft::Error::Refused(reason) => return refusal(reason),
+        raft::Error::Timeout => (Code::Unavailable, "etcdserver: request timed out"),
+        raft::Error::NoLeader | raft::Error::LeaderFailed => {
+            (Code::Unavailable, "etcdserver: request timed out, possibly due to previous leader failure")
+        }
+        raft::Error::ApplyTooSlow => {
+            (Code::Unavailable, "etcdserver: request timed out, waiting for the applied index took too long")
+        }
+        raft::Error::TooLarge { .. } => (Code::InvalidArgument, "etcdserver: request is too large"),
+        raft::Error::Overloaded => (Code::ResourceExhausted, "etcdserver: too many requests"),
+        raft::Error::NotLeader => (Code::FailedPrecondition, "etcdserver: not leader"),
+        raft::Error::BadTransferee(_) => (Code::FailedPrecondition, "etcdserver: bad leader transferee"),
+        raft::Error::Stopped => return stopped(),
+    };
+    Status::new(code, text)
+}
+
+pub fn stopped() -> Status {
+    Status::new(Code::Unavailable, "etcdserver: server stopped")
+}
+
+pub fn no_leader() -> Status {
+    Status::new(Code::Unavailable, "etcdserver: no leader")
+}
+
+pub fn not_for_learner() -> Status {
+    Status::new(Code::FailedPrecondition, "etcdserver: rpc not supported for learner")
+}
+
+/// A part of etcd's API that this server does not have yet.
+pub fn not_there(what: &str) -> Status {
+    Status::new(Code::Unimplemented, format!("etcdserver: {what} is not supported by this server yet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_find_etcds_texts() {
+        for (status, code, text) in [
+            (refusal(Refusal::Compacted), Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+            (refusal(Refusal::LeaseNotFound), Code::NotFound, "etcdserver: requested lease not found"),
+            (refusal(Refusal::NoSpace), Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+            (raft(raft::Error::NotLeader), Code::FailedPrecondition, "etcdserver: not leader"),
+            (invalid(Invalid::EmptyKey), Code::InvalidArgument, "etcdserver: key is not provided"),
+        ] {
+            assert_eq!((status.code(), status.message()), (code, text));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The `etcd` program: read the configuration, run the member, exit.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use quorate_server::config::{Command, Config, Error as ConfigError, Log, Notice, Output, Sources};
+use quorate_server::metrics::Metrics;
+use quorate_server::{node, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Less memory and time than the C library's allocator under many small buffers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Command::read(&Sources::of_process()) {
+        Command::Print(output) => print(&output),
+        Command::Refuse { notices, error } => refuse(&notices, &error),
+        Command::Serve { config, notices } => serve(*config, &notices),
+    }
+}
+
+fn print(output: &Output) -> ExitCode {
+    // A closed stream is the reader's choice.
+    let _ = std::io::stdout().write_all(output.stdout.as_bytes());
+    let _ = std::io::stderr().write_all(output.stderr.as_bytes());
+    ExitCode::from(output.status)
+}
+
+fn refuse(notices: &[Notice], error: &ConfigError) -> ExitCode {
+    if let Err(failure) = telemetry::init(&Log::default()) {
+        eprintln!("{failure}");
+    }
+    notices.iter().for_each(Notice::log);
+    tracing::error!(error = error as &dyn std::error::Error, "failed to verify flags");
+    ExitCode::FAILURE
+}
+
+fn serve(config: Config, notices: &[Notice]) -> ExitCode {
+    if let Err(error) = telemetry::init(&config.log) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    end_on_panic();
+    notices.iter().for_each(Notice::log);
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, fatal = true, "failed to start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(config));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match ended {
+        Ok((node::Ended::Stopped, signal)) => end_as(signal),
+        Ok((node::Ended::Failed(reason), _)) => {
+            tracing::error!(reason, fatal = true, "the member ended because a part of it failed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            tracing::error!(error = error.as_ref(), fatal = true, "failed to start the member");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+async fn run(config: Config) -> Result<(node::Ended, SignalKind), Failure> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let metrics = Arc::new(Metrics::new(config.extensive_metrics));
+    let member = node::run(config, metrics, stop.clone());
+    tokio::pin!(member);
+    let mut received = SignalKind::terminate();
+    loop {
+        tokio::select! {
+            ended = &mut member => return Ok((ended?, received)),
+            kind = next(&mut interrupts, &mut terminations), if !stop.is_cancelled() => {
+                tracing::info!(signal = signal_name(kind), "received signal; shutting down");
+                received = kind;
+                stop.cancel();
+            }
+        }
+    }
+}
+
+async fn next(interrupts: &mut Signal, terminations: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = interrupts.recv() => SignalKind::interrupt(),
+        _ = terminations.recv() => SignalKind::terminate(),
+    }
+}
+
+fn signal_name(kind: SignalKind) -> &'static str {
+    if kind == SignalKind::interrupt() { "interrupt" } else { "terminated" }
+}
+
+/// One thread on small machines: with two cores or fewer, moving work between threads costs more than it gains.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = if cores <= 2 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder.enable_all().build()
+}
+
+/// A panic in one task could leave the others serving a state that nobody maintains.
+fn end_on_panic() {
+    telemetry::log_panics();
+    let log = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        log(panic);
+        std::process::exit(101);
+    }));
+}
+
+/// Ends as a program without a handler would, which is what etcd does; the first process of a container just exits.
+fn end_as(signal: SignalKind) -> ExitCode {
+    if std::process::id() == 1 {
+        return ExitCode::SUCCESS;
+    }
+    let signal = if signal == SignalKind::interrupt() {
+        rustix::process::Signal::INT
+    } else {
+        rustix::process::Signal::TERM
+    };
+    restore_default(signal);
+    if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), signal) {
+        tracing::warn!(%error, "failed to end by the signal received");
+    }
+    ExitCode::SUCCESS
+}
+
+fn restore_default(signal: rustix::process::Signal) {
+    // SAFETY: the default disposition is no handler, so no code of ours runs in signal context.
+    unsafe {
+        libc::signal(signal.as_raw(), libc::SIG_DFL);
+    }
+}

@@ -1,0 +1,365 @@
+//! Wires the parts: the only place that knows all of them. Start order and stop order live here, nothing else.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bootstrap::{self, Identified};
+use crate::clock;
+use crate::config::{Config, Url};
+use crate::data_folder::{self, DataFolder};
+use crate::duty::{self, Lessor};
+use crate::http::listener::{self, Listener, Traffic};
+use crate::http::{admin, client, peer};
+use crate::metrics::Metrics;
+use crate::raft;
+use crate::store::{self, Store, Writer};
+use crate::wal::{self, Wal};
+
+/// File descriptors that are not for clients: the store's files, the log, the peers. etcd's number.
+const RESERVED_FILES: u64 = 150;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Folder(#[from] data_folder::Error),
+    #[error(transparent)]
+    Bootstrap(#[from] bootstrap::Error),
+    #[error("the log of this member can't be used")]
+    Wal(#[from] wal::Error),
+    #[error("the store of this member can't be used")]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Listen(#[from] listener::Error),
+    #[error(transparent)]
+    Raft(#[from] raft::StartError),
+}
+
+/// Why a running member ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// A part failed, and going on could lose or falsify data.
+    Failed(String),
+}
+
+/// Runs a member until `stop`, or until a part of it fails.
+pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<Ended, Error> {
+    let clock = clock::System::new();
+    let folder = DataFolder::open(&config.data_dir)?;
+    let sockets = Sockets::bind(&config).await?;
+    let parts = open(&config, &folder, &metrics).await?;
+    let Opened { wal, store, writer, identified } = parts;
+
+    let raft = raft::start(raft_options(&config, &identified), wal.clone(), store.clone(), writer, &clock).await?;
+    let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
+    let member = client::Member::new(raft.clone(), store.clone(), client::Limits::of(&config), folder.member().to_owned());
+    let running = Running::new(&config, member, lessor, metrics.clone());
+
+    // Peers first: without them there is no quorum. Then metrics, so that a member that can't join can be observed.
+    running.serve_peers(sockets.peers, &folder);
+    running.serve_metrics(sockets.metrics);
+    let duties = running.start_duties(&config);
+
+    let published = duty::publish_attributes(&raft, &store, &config.name, texts(&config.advertise_client_urls));
+    let mut wal_failed = wal.failed();
+    let failed = async {
+        tokio::select! {
+            reason = raft.failed() => reason,
+            _ = wal_failed.wait_for(Option::is_some) => "the log failed, see above".to_owned(),
+        }
+    };
+    tokio::pin!(failed);
+    let ended = tokio::select! {
+        () = published => None,
+        () = stop.cancelled() => Some(Ended::Stopped),
+        reason = &mut failed => Some(Ended::Failed(reason)),
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            tracing::info!(
+                local_member_id = format!("{:x}", identified.member_id),
+                local_member_attributes = format!(
+                    "{{Name:{} ClientURLs:{:?}}}",
+                    config.name,
+                    texts(&config.advertise_client_urls)
+                ),
+                cluster_id = format!("{:x}", identified.cluster_id),
+                "published local member to cluster through raft"
+            );
+            running.serve_clients(sockets.clients, sockets.client_http);
+            tracing::info!("ready to serve client requests");
+            tokio::select! {
+                () = stop.cancelled() => Ended::Stopped,
+                reason = &mut failed => Ended::Failed(reason),
+            }
+        }
+    };
+    if matches!(ended, Ended::Stopped) {
+        hand_over(&raft).await;
+    }
+    duties.cancel();
+    running.stop().await;
+    raft.shutdown().await;
+    if let Ended::Stopped = ended {
+        if let Err(error) = wal.close().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "failed to close the log");
+        }
+        // A restart then has nothing to replay.
+        if let Err(error) = tokio::task::spawn_blocking(move || store.flush()).await.unwrap_or_else(|_| Ok(Default::default())) {
+            tracing::error!(error = &error as &dyn std::error::Error, "failed to flush the store");
+        }
+    }
+    drop(folder);
+    Ok(ended)
+}
+
+struct Opened {
+    wal: Wal,
+    store: Store,
+    writer: Writer,
+    identified: Identified,
+}
+
+/// Opens log and store, or makes them for a member that begins.
+async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>) -> Result<Opened, Error> {
+    let wal_options = wal::Options { observer: Arc::new(WalTimes(metrics.clone())), ..wal::Options::default() };
+    let wal_dir = config.wal_path();
+    let store_options = store::Options {
+        compaction_batch_rows: config.compaction_batch_limit,
+        compaction_pause: config.compaction_sleep_interval,
+        ..store::Options::default()
+    };
+    bootstrap::import(folder, &wal_dir, &wal_options)?;
+    if Wal::exists(&wal_dir, &wal_options)? {
+        let (wal, recovered) = Wal::open(&wal_dir, wal_options)?;
+        let (store, writer) = open_store(&folder.store(), store_options).await?;
+        let identified = Identified::restarted(recovered.metadata.node_id, recovered.metadata.cluster_id);
+        tracing::info!(
+            local_member_id = format!("{:x}", identified.member_id),
+            cluster_id = format!("{:x}", identified.cluster_id),
+            commit_index = recovered.state.map(|state| state.commit).unwrap_or_default(),
+            applied_index = store.applied().index,
+            "restarting local member"
+        );
+        return Ok(Opened { wal, store, writer, identified });
+    }
+    let identified = bootstrap::begin(config).await?;
+    let metadata = wal::Metadata { node_id: identified.member_id, cluster_id: identified.cluster_id };
+    let (store, writer) = open_store(&folder.store(), store_options).await?;
+    // The log comes last: a folder counts as a member's from then on.
+    let wal = Wal::create(&wal_dir, metadata, wal_options)?;
+    tracing::info!(
+        local_member_id = format!("{:x}", identified.member_id),
+        cluster_id = format!("{:x}", identified.cluster_id),
+        "starting local member"
+    );
+    Ok(Opened { wal, store, writer, identified })
+}
+
+async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Writer), Error> {
+    let dir = dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, options)).await;
+    Ok(opened.map_err(|error| store::Error::Folder(error.to_string()))??)
+}
+
+fn raft_options(config: &Config, identified: &Identified) -> raft::Options {
+    raft::Options {
+        identity: raft::Identity { cluster_id: identified.cluster_id, member_id: identified.member_id },
+        first_members: identified.first_members.clone(),
+        heartbeat: config.heartbeat_interval,
+        election: config.election_timeout,
+        pre_vote: config.pre_vote,
+        snapshot_count: config.snapshot_count,
+        catchup_entries: config.snapshot_catchup_entries,
+        max_request_bytes: config.max_request_bytes,
+        snapshot_dir: config.member_path(),
+    }
+}
+
+/// A leader that leaves on purpose hands over first, so that no client waits for an election.
+async fn hand_over(raft: &raft::Handle) {
+    if !raft.is_leader() {
+        return;
+    }
+    let Some(successor) = raft.successor() else { return };
+    match raft.move_leader(successor).await {
+        Ok(()) => tracing::info!(to = format!("{successor:x}"), "leadership transferred before stopping"),
+        Err(error) => tracing::warn!(%error, "failed to transfer leadership before stopping"),
+    }
+}
+
+fn texts(urls: &[Url]) -> Vec<String> {
+    urls.iter().map(ToString::to_string).collect()
+}
+
+/// Every listening socket, bound before anything is written: a port in use must not leave half a member behind.
+struct Sockets {
+    peers: Vec<Listener>,
+    clients: Vec<Listener>,
+    client_http: Vec<Listener>,
+    metrics: Vec<Listener>,
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> Result<Self, listener::Error> {
+        let client = listener::Options {
+            max_concurrent_streams: config.max_concurrent_streams,
+            keepalive_interval: config.grpc_keepalive_interval,
+            keepalive_timeout: config.grpc_keepalive_timeout.unwrap_or(std::time::Duration::from_secs(20)),
+            reuse_port: config.socket_reuse_port,
+        };
+        let peer = listener::Options {
+            max_concurrent_streams: 10_000,
+            keepalive_interval: Some(config.raft_read_timeout),
+            keepalive_timeout: config.raft_write_timeout,
+            reuse_port: config.socket_reuse_port,
+        };
+        Ok(Self {
+            peers: bind_all(&config.listen_peer_urls, &peer).await?,
+            clients: bind_all(&config.listen_client_urls, &client).await?,
+            client_http: bind_all(&config.listen_client_http_urls, &client).await?,
+            metrics: bind_all(&config.listen_metrics_urls, &client).await?,
+        })
+    }
+}
+
+async fn bind_all(urls: &[Url], options: &listener::Options) -> Result<Vec<Listener>, listener::Error> {
+    let mut listeners = Vec::with_capacity(urls.len());
+    for url in urls {
+        listeners.push(Listener::bind(url, options.clone()).await?);
+    }
+    Ok(listeners)
+}
+
+/// The listeners' side of a running member.
+struct Running {
+    member: client::Member,
+    lessor: Lessor,
+    metrics: Arc<Metrics>,
+    watch: client::watch::Service,
+    admin: admin::Admin<client::Member>,
+    /// Places for client connections.
+    connections: Arc<Semaphore>,
+    client_traffic: Arc<Traffic>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    fn new(config: &Config, member: client::Member, lessor: Lessor, metrics: Arc<Metrics>) -> Self {
+        let stop = CancellationToken::new();
+        let client_traffic = Arc::new(Traffic::default());
+        metrics.on_scrape(client::scrape(&member, &client_traffic));
+        let admin = admin::Admin {
+            probe: Arc::new(member.clone()),
+            metrics: metrics.clone(),
+            request_timeout: config.request_timeout(),
+        };
+        Self {
+            watch: client::watch_service(config, &member, stop.clone()),
+            admin,
+            connections: Arc::new(Semaphore::new(client_connections())),
+            member,
+            lessor,
+            metrics,
+            client_traffic,
+            stop,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    fn serve_peers(&self, listeners: Vec<Listener>, folder: &DataFolder) {
+        let service = peer::Service {
+            raft: self.member.raft().clone(),
+            lessor: self.lessor.clone(),
+            snapshot_dir: folder.member().to_owned(),
+        };
+        let services = peer::services(service, self.member.clone(), self.admin.version_router());
+        let connections = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        for listener in listeners {
+            let services = services.clone();
+            let serve = move |request| services.serve(request);
+            let traffic = Arc::new(Traffic::default());
+            self.tasks.spawn(listener.serve(serve, connections.clone(), traffic, self.stop.clone()));
+        }
+    }
+
+    fn serve_metrics(&self, listeners: Vec<Listener>) {
+        for listener in listeners {
+            let router = self.admin.metrics_router().fallback(admin::not_found);
+            let serve = move |request| admin::serve(router.clone(), request);
+            let traffic = Arc::new(Traffic::default());
+            self.tasks.spawn(listener.serve(serve, self.connections.clone(), traffic, self.stop.clone()));
+        }
+    }
+
+    fn serve_clients(&self, grpc: Vec<Listener>, http: Vec<Listener>) {
+        let parts = client::Parts {
+            member: self.member.clone(),
+            lessor: self.lessor.clone(),
+            watch: self.watch.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let router = self.admin.client_router().fallback(admin::not_found);
+        let services = client::services(parts, http.is_empty().then(|| router.clone()));
+        for listener in grpc {
+            let services = services.clone();
+            let serve = move |request| services.serve(request);
+            let traffic = self.client_traffic.clone();
+            self.tasks.spawn(listener.serve(serve, self.connections.clone(), traffic, self.stop.clone()));
+        }
+        for listener in http {
+            let router = router.clone();
+            let serve = move |request| admin::serve(router.clone(), request);
+            let traffic = Arc::new(Traffic::default());
+            self.tasks.spawn(listener.serve(serve, self.connections.clone(), traffic, self.stop.clone()));
+        }
+    }
+
+    fn start_duties(&self, config: &Config) -> CancellationToken {
+        let stop = CancellationToken::new();
+        let (raft, store) = (self.member.raft().clone(), self.member.store().clone());
+        let version = duty::settle_cluster_version(raft.clone(), store.clone(), client::storage_version());
+        let compaction = duty::compact_periodically(raft, store, config.auto_compaction);
+        let stopped = stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = async { futures::join!(version, compaction); } => {}
+                () = stopped.cancelled() => {}
+            }
+        });
+        stop
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The log's times, as metrics.
+struct WalTimes(Arc<Metrics>);
+
+impl wal::Observer for WalTimes {
+    fn fsync(&self, took: std::time::Duration) {
+        self.0.disk.wal_fsync_duration.observe(took.as_secs_f64());
+    }
+
+    fn written(&self, bytes: usize) {
+        self.0.disk.wal_write_bytes.inc_by(bytes as i64);
+    }
+}
+
+/// As many clients as the process may have files, less what it needs itself.
+fn client_connections() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let clients = limit.saturating_sub(RESERVED_FILES).max(1);
+    usize::try_from(clients).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}

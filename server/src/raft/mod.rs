@@ -1,0 +1,36 @@
+//! RAFT: agreement on the order of entries. Adapters to openraft, and nothing about keys.
+//!
+//! ```text
+//!  http ──propose──> propose ──local──────────────> openraft ──> log_store ──> wal
+//!                       └──forward──> leader           │  └────> transport ──> another member's http/peer
+//!  http ──read_barrier─> read ──────────────────> ReadIndex round       state_machine ──> store
+//! ```
+//!
+//! This is the only room that names openraft, and openraft's numbers (indexes and terms from 0) don't leave it.
+
+mod forward;
+mod handle;
+mod log_store;
+mod membership;
+mod propose;
+mod read;
+mod request_id;
+mod snapshot;
+mod snapshot_cadence;
+mod snapshot_stream;
+mod start;
+mod state_machine;
+mod status;
+mod transport;
+mod types;
+mod wire;
+
+mod peer;
+
+pub use handle::{Error, Handle};
+pub use membership::{Error as MembershipError, entry as membership_entry, members as members_of};
+pub use start::{Error as StartError, Options, start};
+pub use status::{Member, Status};
+pub use peer::Refusal;
+pub use transport::{CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER};
+pub use wire::MAX_MESSAGE_BYTES;

@@ -1,0 +1,107 @@
+//! What this member does when another one calls: the receiving half of `transport`.
+
+use std::path::PathBuf;
+
+use futures::{Stream, StreamExt};
+use openraft::raft::AppendEntriesResponse;
+use quorate_proto::peer;
+
+use super::handle::{Error, Handle};
+use super::propose::Decision;
+use super::{snapshot_stream, wire};
+
+/// Why a peer's call fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("the message is not valid")]
+    Invalid(#[from] wire::Error),
+    #[error("raft has stopped on this member: {0}")]
+    Stopped(String),
+    #[error("the snapshot was not taken")]
+    Snapshot(#[from] snapshot_stream::Error),
+    #[error(transparent)]
+    Raft(#[from] Error),
+}
+
+fn stopped(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Stopped(error.to_string())
+}
+
+impl Handle {
+    /// Answers a leader's stream of appends in order, several of them under way at once.
+    pub fn append_stream(
+        &self,
+        requests: impl Stream<Item = peer::AppendRequest> + Send + 'static,
+    ) -> impl Stream<Item = Result<peer::AppendResponse, Refusal>> + Send + 'static {
+        // A message that can't be read ends the stream: what came before it is answered.
+        let requests = requests.map(wire::append_request_from_wire).scan((), |(), request| {
+            futures::future::ready(match request {
+                Ok(request) => Some(request),
+                Err(error) => {
+                    tracing::warn!(%error, "a leader's append can't be read");
+                    None
+                }
+            })
+        });
+        self.0.raft.stream_append(requests).map(|result| match result {
+            Ok(result) => Ok(wire::append_response_to_wire(AppendEntriesResponse::from(result))),
+            Err(fatal) => Err(stopped(fatal)),
+        })
+    }
+
+    pub async fn append_once(&self, request: peer::AppendRequest) -> Result<peer::AppendResponse, Refusal> {
+        let request = wire::append_request_from_wire(request)?;
+        let response = self.0.raft.append_entries(request).await.map_err(stopped)?;
+        Ok(wire::append_response_to_wire(response))
+    }
+
+    pub async fn vote(&self, request: peer::VoteRequest) -> Result<peer::VoteResponse, Refusal> {
+        let response = self.0.raft.vote(wire::vote_request_from_wire(request)?).await.map_err(stopped)?;
+        Ok(wire::vote_response_to_wire(response))
+    }
+
+    pub async fn pre_vote(&self, request: peer::VoteRequest) -> Result<peer::VoteResponse, Refusal> {
+        let response = self.0.raft.pre_vote(wire::vote_request_from_wire(request)?).await.map_err(stopped)?;
+        Ok(wire::vote_response_to_wire(response))
+    }
+
+    pub async fn take_leadership(&self, request: peer::TransferLeaderRequest) -> Result<(), Refusal> {
+        let request = wire::transfer_request_from_wire(request)?;
+        match self.0.raft.handle_transfer_leader(request).await.map_err(stopped)? {
+            Ok(()) => Ok(()),
+            Err(refused) => Err(stopped(refused)),
+        }
+    }
+
+    /// Receives a snapshot into `folder` and installs it.
+    pub async fn install_snapshot(
+        &self,
+        pieces: impl Stream<Item = Result<peer::SnapshotChunk, tonic::Status>> + Unpin,
+        folder: PathBuf,
+    ) -> Result<peer::SnapshotResponse, Refusal> {
+        let received = snapshot_stream::receive(pieces, folder).await?;
+        let response =
+            self.0.raft.install_full_snapshot(received.vote, received.snapshot).await.map_err(stopped)?;
+        Ok(peer::SnapshotResponse { vote: Some(wire::vote_to_wire(&response.vote)) })
+    }
+
+    /// Appends what another member's clients asked for.
+    pub async fn propose_for_peer(&self, request: peer::ProposeRequest) -> Result<peer::ProposeResponse, Refusal> {
+        let decided = futures::future::join_all(request.requests.into_iter().map(|data| self.0.append(data))).await;
+        let outcomes = decided
+            .into_iter()
+            .map(|decision| {
+                Ok(match decision? {
+                    Decision::Applied(_) => peer::ProposeOutcome::Applied,
+                    Decision::NotLeader => peer::ProposeOutcome::NotLeader,
+                    Decision::Unknown => peer::ProposeOutcome::Unknown,
+                } as i32)
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        Ok(peer::ProposeResponse { outcomes })
+    }
+
+    pub async fn read_index_for_peer(&self) -> Result<peer::ReadIndexResponse, Refusal> {
+        Ok(peer::ReadIndexResponse { index: self.0.read_index().await? })
+    }
+}

@@ -1,0 +1,81 @@
+//! Who leads and who is a member, as this member sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use tokio::sync::watch;
+
+use super::types::{self, TypeConfig};
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    /// The leader's member id; 0 while none is known.
+    pub leader: u64,
+    pub term: u64,
+    /// This member does not vote.
+    pub is_learner: bool,
+    /// By id, ascending.
+    pub members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub id: u64,
+    pub peer_urls: Vec<String>,
+    pub is_learner: bool,
+}
+
+impl Status {
+    fn of(metrics: &RaftServerMetrics<TypeConfig>) -> Self {
+        let voters: std::collections::BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+        let members: Vec<Member> = metrics
+            .membership_config
+            .nodes()
+            .map(|(id, node)| Member {
+                id: *id,
+                peer_urls: node.peer_urls.clone(),
+                is_learner: !voters.contains(id),
+            })
+            .collect();
+        Self {
+            leader: metrics.current_leader.unwrap_or_default(),
+            term: types::term(metrics.vote.leader_id.term),
+            is_learner: members.iter().any(|member| member.id == metrics.id && member.is_learner),
+            members,
+        }
+    }
+}
+
+/// Follows openraft's own reports; the sender's task ends with raft.
+pub fn follow(
+    mut metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+    leader_changes: Arc<AtomicU64>,
+) -> watch::Receiver<Status> {
+    let status = watch::Sender::new(Status::of(&metrics.borrow_and_update()));
+    let receiver = status.subscribe();
+    tokio::spawn(async move {
+        while metrics.changed().await.is_ok() {
+            let now = Status::of(&metrics.borrow_and_update());
+            status.send_if_modified(|before| {
+                let changed = *before != now;
+                if before.leader != now.leader {
+                    if now.leader != 0 {
+                        leader_changes.fetch_add(1, Ordering::Relaxed);
+                    }
+                    tracing::info!(
+                        leader = format!("{:x}", now.leader),
+                        before = format!("{:x}", before.leader),
+                        term = now.term,
+                        "leader changed"
+                    );
+                }
+                *before = now;
+                changed
+            });
+        }
+    });
+    receiver
+}

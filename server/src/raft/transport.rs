@@ -1,0 +1,289 @@
+//! What openraft sends to other members, as calls of our peer protocol.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use parking_lot::Mutex;
+use quorate_proto::peer::peer_client::PeerClient;
+use tonic::transport::{Channel, Endpoint};
+
+use super::snapshot::{Folder, Snapshot};
+use super::types::{Peer, TypeConfig, Vote};
+use super::{snapshot_stream, wire};
+
+type C = TypeConfig;
+
+/// Append requests on their way to one follower. More would only make smaller batches: while two are under way the
+/// next collects what arrives.
+const APPENDS_IN_FLIGHT: usize = 4;
+
+/// Who we are, as peers must see it: a recycled address must not acknowledge another cluster's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub cluster_id: u64,
+    pub member_id: u64,
+}
+
+pub const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
+pub const FROM_HEADER: &str = "x-server-from";
+pub const TO_HEADER: &str = "x-raft-to";
+
+/// Connections to the other members, one channel a member and kind of traffic, opened on first use.
+#[derive(Clone)]
+pub struct Transport {
+    identity: Identity,
+    timing: Timing,
+    channels: Arc<Mutex<HashMap<(u64, Traffic), (Vec<String>, Channel)>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Bound on connecting to a member.
+    pub connect: Duration,
+    /// Bound on a vote and on other short calls; the election timeout.
+    pub call: Duration,
+    /// How long a snapshot transfer may make no progress before it is given up.
+    pub snapshot_stall: Duration,
+}
+
+/// Heartbeats and snapshots have connections of their own, so that a full append stream can't delay them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Traffic {
+    Log,
+    Heartbeat,
+    Snapshot,
+    Forward,
+}
+
+impl Transport {
+    pub fn new(identity: Identity, timing: Timing) -> Self {
+        Self { identity, timing, channels: Arc::default() }
+    }
+
+    /// A client to `target`. Connecting happens on first use and again after a failure.
+    pub fn client(
+        &self,
+        target: u64,
+        peer_urls: &[String],
+        traffic: Traffic,
+    ) -> Result<PeerClient<Channel>, Unreachable<C>> {
+        let mut channels = self.channels.lock();
+        let channel = match channels.get(&(target, traffic)) {
+            Some((urls, channel)) if urls == peer_urls => channel.clone(),
+            _ => {
+                let url = peer_urls
+                    .first()
+                    .ok_or_else(|| Unreachable::from_string(format!("member {target:x} has no peer URL")))?;
+                let channel = Endpoint::from_shared(url.clone())
+                    .map_err(|error| Unreachable::from_string(format!("peer URL {url}: {error}")))?
+                    .connect_timeout(self.timing.connect)
+                    .tcp_nodelay(true)
+                    .http2_keep_alive_interval(Duration::from_secs(5))
+                    .keep_alive_timeout(Duration::from_secs(5))
+                    .keep_alive_while_idle(true)
+                    .initial_stream_window_size(4 << 20)
+                    .initial_connection_window_size(16 << 20)
+                    .connect_lazy();
+                channels.insert((target, traffic), (peer_urls.to_vec(), channel.clone()));
+                channel
+            }
+        };
+        Ok(PeerClient::new(channel).max_decoding_message_size(wire::MAX_MESSAGE_BYTES))
+    }
+
+    pub fn request<T>(&self, target: u64, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        for (name, id) in [
+            (CLUSTER_ID_HEADER, self.identity.cluster_id),
+            (FROM_HEADER, self.identity.member_id),
+            (TO_HEADER, target),
+        ] {
+            if let Ok(value) = format!("{id:x}").parse() {
+                request.metadata_mut().insert(name, value);
+            }
+        }
+        request
+    }
+
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+}
+
+impl RaftNetworkFactory<C> for Transport {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: u64, node: &Peer) -> Network {
+        Network::new(self.clone(), target, node, Traffic::Log)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Peer) -> Network {
+        Network::new(self.clone(), target, node, Traffic::Heartbeat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &Peer) -> Network {
+        Network::new(self.clone(), target, node, Traffic::Snapshot)
+    }
+}
+
+/// The way to one member.
+pub struct Network {
+    transport: Transport,
+    target: u64,
+    peer_urls: Vec<String>,
+    traffic: Traffic,
+}
+
+impl Network {
+    fn new(transport: Transport, target: u64, node: &Peer, traffic: Traffic) -> Self {
+        Self { transport, target, peer_urls: node.peer_urls.clone(), traffic }
+    }
+
+    fn client(&self) -> Result<PeerClient<Channel>, Unreachable<C>> {
+        self.transport.client(self.target, &self.peer_urls, self.traffic)
+    }
+}
+
+/// Calls that could not reach the member at all make openraft back off; others are tried again at once.
+fn rpc_error(status: tonic::Status) -> RPCError<C> {
+    match status.code() {
+        tonic::Code::Unavailable | tonic::Code::FailedPrecondition | tonic::Code::Unimplemented => {
+            RPCError::Unreachable(Unreachable::from_string(status.message()))
+        }
+        _ => RPCError::Network(NetworkError::from_string(format!("{}: {}", status.code(), status.message()))),
+    }
+}
+
+async fn within<T>(
+    bound: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, RPCError<C>> {
+    match tokio::time::timeout(bound, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(rpc_error(status)),
+        Err(_) => Err(RPCError::Network(NetworkError::from_string(format!("no answer within {bound:?}")))),
+    }
+}
+
+impl RaftNetworkV2<C> for Network {
+    type SnapshotData = Folder;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<C>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
+        let request = self.transport.request(self.target, wire::append_request(rpc));
+        let response = within(option.hard_ttl(), self.client()?.append_once(request)).await?;
+        wire::append_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<C>, RPCError<C>>>, RPCError<C>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<C>> + OptionalSend + Unpin + 'static,
+    {
+        // A heartbeat is one request: a stream a beat would cost more than the call.
+        if self.traffic == Traffic::Heartbeat {
+            return stream_append_sequential(self, input, option);
+        }
+        async move {
+            let (sent, in_flight) = tokio::sync::mpsc::channel(APPENDS_IN_FLIGHT);
+            let requests = futures::stream::unfold((input, sent), |(mut input, sent)| async move {
+                // The place in the pipeline is taken before the request is made, so that it carries all that arrived.
+                let place = sent.clone().reserve_owned().await.ok()?;
+                let request = input.next().await?;
+                let prev = request.prev_log_id;
+                let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+                place.send((prev, last));
+                Some((wire::append_request(request), (input, sent)))
+            });
+            let request = self.transport.request(self.target, requests);
+            let mut client = self.client()?;
+            // The answer's headers come with the first message: openraft bounds this by its own cancellation.
+            let responses = client.append(request).await.map_err(rpc_error)?.into_inner();
+            let results = futures::stream::unfold(Some((responses, in_flight)), |state| async move {
+                let (mut responses, mut in_flight) = state?;
+                let response = match responses.message().await {
+                    Ok(Some(response)) => response,
+                    Ok(None) => return None,
+                    Err(status) => return Some((Err(rpc_error(status)), None)),
+                };
+                let (prev, last) = in_flight.recv().await?;
+                match wire::append_response(response) {
+                    Ok(AppendEntriesResponse::Success) => Some((Ok(Ok(last)), Some((responses, in_flight)))),
+                    Ok(AppendEntriesResponse::PartialSuccess(matched)) => Some((Ok(Ok(matched)), None)),
+                    Ok(AppendEntriesResponse::HigherVote(vote)) => {
+                        Some((Ok(Err(StreamAppendError::HigherVote(vote))), None))
+                    }
+                    Ok(AppendEntriesResponse::Conflict) => match prev {
+                        Some(prev) => Some((Ok(Err(StreamAppendError::Conflict(prev))), None)),
+                        None => Some((
+                            Err(RPCError::Network(NetworkError::from_string("a conflict at the start of the log"))),
+                            None,
+                        )),
+                    },
+                    Err(error) => Some((Err(RPCError::Network(NetworkError::new(&error))), None)),
+                }
+            });
+            Ok(results.boxed())
+        }
+        .boxed()
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<C>, _: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
+        let request = self.transport.request(self.target, wire::vote_request(rpc));
+        let response = within(self.transport.timing.call, self.client()?.vote(request)).await?;
+        wire::vote_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+
+    async fn pre_vote(&mut self, rpc: VoteRequest<C>, _: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
+        let request = self.transport.request(self.target, wire::vote_request(rpc));
+        let response = within(self.transport.timing.call, self.client()?.pre_vote(request)).await?;
+        wire::vote_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
+        let client = self.client()?;
+        let sending = snapshot_stream::send(&self.transport, client, self.target, vote, snapshot);
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sending => sent,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<C>,
+        _: RPCOption,
+    ) -> Result<TransferLeaderResponse<C>, RPCError<C>> {
+        let expected = *req.from_leader();
+        let request = self.transport.request(self.target, wire::transfer_request(&req));
+        match within(self.transport.timing.call, self.client()?.transfer_leader(request)).await {
+            Ok(_) => Ok(Ok(())),
+            Err(RPCError::Unreachable(reason)) => Err(RPCError::Unreachable(reason)),
+            // The target said no: it is behind or follows another vote. The caller waits for the outcome either way.
+            Err(_) => Ok(Err(TransferLeaderError::VoteChanged { expected, actual: expected })),
+        }
+    }
+}

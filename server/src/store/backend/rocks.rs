@@ -1,0 +1,250 @@
+//! Rows in RocksDB.
+//!
+//! RocksDB's own log is off: the raft log is the log, and replays what was not flushed. Atomic flush makes every flush of the
+//! column families end at one write, so that the applied position on disk is true for all rows on disk.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use rocksdb::{
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, FlushOptions, LogLevel, ReadOptions, WriteBatch, WriteOptions, checkpoint::Checkpoint,
+};
+
+use super::{Backend, Batch, Error, Family, RowKey, View, Visit};
+use crate::store::{options::Options, state::meta};
+
+/// Memtable of the families beside [`Family::Key`]. They hold little, but the applied position is written with every batch and a full
+/// memtable flushes all families: this is room for about 80 000 batches. Taken only as it fills.
+const SMALL_WRITE_BUFFER_BYTES: usize = 8 << 20;
+/// Uncompressed bytes of a table's block. Keys of a list lie scattered over the history, so a read wants one row: larger blocks
+/// cost it decompression and cache.
+const BLOCK_BYTES: usize = 4 << 10;
+/// Read ahead of a scan.
+const READAHEAD_BYTES: usize = 1 << 20;
+
+/// A RocksDB database.
+pub struct Rocks {
+    // Closed before `discard` looks at the folder: fields go in this order.
+    db: DB,
+    write: WriteOptions,
+    discard: Discard,
+}
+
+struct Discard {
+    folder: PathBuf,
+    wanted: AtomicBool,
+}
+
+impl Drop for Discard {
+    fn drop(&mut self) {
+        if self.wanted.load(Ordering::Relaxed)
+            && let Err(error) = fs::remove_dir_all(&self.folder)
+        {
+            // The next start removes it.
+            tracing::warn!(%error, folder = %self.folder.display(), "cannot remove replaced rows");
+        }
+    }
+}
+
+impl Rocks {
+    /// Opens the database in `folder`, which is made if it does not exist.
+    pub fn open(folder: &Path, options: &Options) -> Result<Self, Error> {
+        let (database, families) = settings(options);
+        Ok(Self::new(DB::open_cf_descriptors(&database, folder, families)?, folder))
+    }
+
+    /// Opens the database in `folder` without changing it.
+    pub fn open_for_reading(folder: &Path, options: &Options) -> Result<Self, Error> {
+        let (database, families) = settings(options);
+        Ok(Self::new(DB::open_cf_descriptors_read_only(&database, folder, families, false)?, folder))
+    }
+
+    /// The row that every store has once it has applied anything.
+    pub(in crate::store) fn get_applied(&self) -> Result<Option<Bytes>, Error> {
+        self.get(Family::Meta, meta::APPLIED.as_bytes())
+    }
+
+    fn new(db: DB, folder: &Path) -> Self {
+        let mut write = WriteOptions::default();
+        write.disable_wal(true);
+        Self { db, write, discard: Discard { folder: folder.to_owned(), wanted: AtomicBool::new(false) } }
+    }
+
+    fn family(&self, family: Family) -> Result<&ColumnFamily, Error> {
+        self.db.cf_handle(family.name()).ok_or_else(|| Error::Damaged(format!("column family {} is missing", family.name())))
+    }
+
+    fn families(&self) -> Result<Vec<&ColumnFamily>, Error> {
+        Family::ALL.into_iter().map(|family| self.family(family)).collect()
+    }
+
+    fn get_with(&self, family: Family, key: &[u8], options: &ReadOptions) -> Result<Option<Bytes>, Error> {
+        let row = self.db.get_pinned_cf_opt(self.family(family)?, key, options)?;
+        Ok(row.map(|row| Bytes::copy_from_slice(&row)))
+    }
+
+    fn rows_with(&self, keys: &[RowKey], options: &ReadOptions) -> Result<Vec<Option<Bytes>>, Error> {
+        let family = self.family(Family::Key)?;
+        if let [key] = keys {
+            return Ok(vec![self.get_with(Family::Key, key.as_bytes(), options)?]);
+        }
+        let rows = self.db.batched_multi_get_cf_opt(family, keys, keys.is_sorted(), options);
+        rows.into_iter().map(|row| Ok(row?.map(|row| Bytes::copy_from_slice(&row)))).collect()
+    }
+
+    fn scan_with(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: Option<&[u8]>,
+        each: &mut Visit<'_>,
+        mut options: ReadOptions,
+    ) -> Result<(), Error> {
+        // A scan reads each block once: keep it from pushing out what point reads need.
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD_BYTES);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(family)?, options);
+        rows.seek(from);
+        while let Some((key, value)) = rows.item() {
+            if each(key, value).is_break() {
+                return Ok(());
+            }
+            rows.next();
+        }
+        Ok(rows.status()?)
+    }
+}
+
+impl View for Rocks {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.get_with(family, key, &ReadOptions::default())
+    }
+
+    fn rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
+        self.rows_with(keys, &ReadOptions::default())
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: Option<&[u8]>, each: &mut Visit<'_>) -> Result<(), Error> {
+        self.scan_with(family, from, to, each, ReadOptions::default())
+    }
+}
+
+struct Snapshot<'a> {
+    rocks: &'a Rocks,
+    inner: rocksdb::Snapshot<'a>,
+}
+
+impl Snapshot<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.inner);
+        options
+    }
+}
+
+impl View for Snapshot<'_> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.rocks.get_with(family, key, &self.options())
+    }
+
+    fn rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
+        self.rocks.rows_with(keys, &self.options())
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: Option<&[u8]>, each: &mut Visit<'_>) -> Result<(), Error> {
+        self.rocks.scan_with(family, from, to, each, self.options())
+    }
+}
+
+impl Backend for Rocks {
+    fn snapshot(&self) -> Box<dyn View + '_> {
+        Box::new(Snapshot { rocks: self, inner: self.db.snapshot() })
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), Error> {
+        let mut changes = WriteBatch::default();
+        let key_family = self.family(Family::Key)?;
+        for (key, value) in &batch.rows {
+            changes.put_cf(key_family, key, value);
+        }
+        for key in &batch.removed {
+            changes.delete_cf(key_family, key);
+        }
+        for (family, key, value) in &batch.others {
+            match value {
+                Some(value) => changes.put_cf(self.family(*family)?, key, value),
+                None => changes.delete_cf(self.family(*family)?, key),
+            }
+        }
+        Ok(self.db.write_opt(changes, &self.write)?)
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        Ok(self.db.flush_cfs_opt(&self.families()?, &options)?)
+    }
+
+    fn compact(&self) -> Result<(), Error> {
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        for family in self.families()? {
+            self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
+        // The default column family is not ours and empty; RocksDB flushes the others, whose writes have no log.
+        self.flush()?;
+        Ok(Checkpoint::new(&self.db)?.create_checkpoint(folder)?)
+    }
+
+    fn discard(&self) {
+        self.discard.wanted.store(true, Ordering::Relaxed);
+    }
+}
+
+fn settings(options: &Options) -> (rocksdb::Options, [ColumnFamilyDescriptor; Family::ALL.len()]) {
+    let mut database = rocksdb::Options::default();
+    database.create_if_missing(true);
+    database.create_missing_column_families(true);
+    database.set_atomic_flush(true);
+    database.set_paranoid_checks(true);
+    database.set_max_open_files(options.max_open_files);
+    database.set_max_background_jobs(2);
+    // One writer at a time: a lock-free memtable would only cost.
+    database.set_allow_concurrent_memtable_write(false);
+    database.set_keep_log_file_num(2);
+    database.set_max_log_file_size(1 << 20);
+    database.set_log_level(LogLevel::Warn);
+    database.set_stats_dump_period_sec(0);
+    let cache = Cache::new_hyper_clock_cache(options.cache_bytes, BLOCK_BYTES);
+    let families = Family::ALL.map(|family| {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&cache);
+        table.set_block_size(BLOCK_BYTES);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_format_version(6);
+        let mut settings = rocksdb::Options::default();
+        settings.set_block_based_table_factory(&table);
+        settings.set_compression_type(DBCompressionType::None);
+        settings.set_bottommost_compression_type(DBCompressionType::Lz4);
+        settings.set_max_write_buffer_number(2);
+        settings.set_write_buffer_size(match family {
+            Family::Key => options.write_buffer_bytes,
+            _ => SMALL_WRITE_BUFFER_BYTES,
+        });
+        ColumnFamilyDescriptor::new(family.name(), settings)
+    });
+    (database, families)
+}

@@ -1,0 +1,191 @@
+//! The handle that readers hold.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use quorate_proto::{membershippb::Attributes, served::etcdserverpb as pb};
+
+use super::{
+    apply::Writer,
+    backend::{Backend, Batch, Family, Rocks},
+    cluster::Downgrade,
+    error::Error,
+    kv::{self, compactor::Compactor, hash::HashKv},
+    lease::LeaseView,
+    open,
+    options::Options,
+    shared::Shared,
+    size::{self, Size},
+    snapshot::folder::Folder,
+    state::meta,
+    watch::Hub,
+};
+use crate::position::Position;
+
+/// The store, for reading; clones are cheap and see the same store.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) shared: Arc<Shared>,
+    pub(super) hub: Hub,
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made if it does not exist; a folder made by [`Store::checkpoint`] is one too. Reads
+    /// every row once to build the index.
+    ///
+    /// The applied position may be older than what was applied before a crash: the log's entries behind it must come again.
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Writer), Error> {
+        let folder = Folder::open(dir)?;
+        let backend = Rocks::open(&folder.rows(), &options)?;
+        Self::start(Arc::new(backend), options, Some(folder))
+    }
+
+    /// A store on another backend, such as [`super::backend::Memory`].
+    pub fn open_on(backend: Arc<dyn Backend>, options: Options) -> Result<(Self, Writer), Error> {
+        Self::start(backend, options, None)
+    }
+
+    fn start(backend: Arc<dyn Backend>, options: Options, folder: Option<Folder>) -> Result<(Self, Writer), Error> {
+        let state = open::restore(backend)?;
+        let shared = Shared::new(state, options, folder);
+        let hub = Hub::new(shared.options.watch.clone(), shared.revision());
+        let compactor = Compactor::start(shared.clone()).map_err(Error::file("compaction thread"))?;
+        compactor.wake();
+        Ok((Self { shared: shared.clone(), hub: hub.clone() }, Writer::new(shared, hub, compactor)))
+    }
+
+    /// A range of keys. The header carries the current revision.
+    pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
+        kv::range(&self.shared, request)
+    }
+
+    /// A transaction without writes, at one revision. Its writes, if it has any, are refused.
+    pub fn read_txn(&self, request: &pb::TxnRequest) -> Result<pb::TxnResponse, Error> {
+        kv::read_txn(&self.shared, request)
+    }
+
+    /// The revision of the last write; 1 before the first.
+    pub fn revision(&self) -> i64 {
+        self.shared.revision()
+    }
+
+    /// Revisions below are gone; -1 before the first compaction.
+    pub fn compact_revision(&self) -> i64 {
+        self.shared.compacted()
+    }
+
+    /// Where the last applied entry stands.
+    pub fn applied(&self) -> Position {
+        self.shared.read().applied
+    }
+
+    /// The last membership entry and where it stands.
+    pub fn membership(&self) -> Option<(Position, Bytes)> {
+        self.shared.read().membership.clone()
+    }
+
+    /// Makes what is applied durable; the log is needed only behind the returned position.
+    pub fn flush(&self) -> Result<Position, Error> {
+        let (backend, applied) = {
+            let state = self.shared.read();
+            (state.backend.clone(), state.applied)
+        };
+        backend.flush()?;
+        let mut flushed = self.shared.flushed.lock();
+        *flushed = applied.max(*flushed);
+        Ok(*flushed)
+    }
+
+    /// Durable up to here, at least.
+    pub fn flushed(&self) -> Position {
+        *self.shared.flushed.lock()
+    }
+
+    /// etcd's hash of the history up to `revision` (0: all of it).
+    pub fn hash_kv(&self, revision: i64) -> Result<HashKv, Error> {
+        kv::hash::hash_kv(&self.shared, revision)
+    }
+
+    /// A hash of everything the entries decide: keys, leases, members, alarms.
+    pub fn hash(&self) -> Result<u32, Error> {
+        kv::hash::hash(&self.shared)
+    }
+
+    pub fn size(&self) -> Size {
+        self.shared.size()
+    }
+
+    /// The raised alarms, ordered by kind and member.
+    pub fn alarms(&self) -> Vec<pb::AlarmMember> {
+        self.shared.read().alarms.list(pb::AlarmType::None as i32)
+    }
+
+    /// Ids of all leases, ascending.
+    pub fn leases(&self) -> Vec<i64> {
+        self.shared.read().leases.ids()
+    }
+
+    /// All leases with their times but without their keys, by id.
+    pub fn lease_times(&self) -> Vec<LeaseView> {
+        self.shared.read().leases.times()
+    }
+
+    /// A lease with its times but without its keys.
+    pub fn lease_time(&self, id: i64) -> Option<LeaseView> {
+        self.shared.read().leases.time(id)
+    }
+
+    pub fn lease(&self, id: i64) -> Option<LeaseView> {
+        self.shared.read().leases.view(id)
+    }
+
+    /// What members have said about themselves, by member id.
+    pub fn member_attributes(&self) -> Vec<(u64, Attributes)> {
+        self.shared.read().cluster.attributes.iter().map(|(id, attributes)| (*id, attributes.clone())).collect()
+    }
+
+    pub fn cluster_version(&self) -> Option<String> {
+        self.shared.read().cluster.version.clone()
+    }
+
+    /// The downgrade in progress, if there is one.
+    pub fn downgrade(&self) -> Option<Downgrade> {
+        self.shared.read().cluster.downgrade.clone()
+    }
+
+    /// Gives back what compaction has freed: [`Size::total`] becomes [`Size::in_use`], and RocksDB rewrites its files. Takes long.
+    pub fn defragment(&self) -> Result<(), Error> {
+        let backend = {
+            let mut state = self.shared.write();
+            state.total_bytes = size::in_use(state.rows_bytes);
+            let applied = (Family::Meta, Bytes::from_static(meta::APPLIED.as_bytes()), Some(state.position_row()));
+            state.backend.write(Batch { others: vec![applied], ..Default::default() })?;
+            self.shared.publish(&state);
+            state.backend.clone()
+        };
+        backend.compact()?;
+        self.flush().map(drop)
+    }
+
+    /// Waits until the rows that compaction at `revision` drops are gone.
+    pub async fn wait_compaction(&self, revision: i64) {
+        // Ends with an error only if the sender is gone, and we hold it.
+        let _ = self.shared.finished.subscribe().wait_for(|finished| *finished >= revision).await;
+    }
+
+    /// Recent events, for watchers.
+    pub fn watch(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Bytes of memory the index takes.
+    pub fn index_bytes(&self) -> usize {
+        self.shared.read().index.memory_bytes()
+    }
+
+    /// Keys that exist now.
+    pub fn keys(&self) -> usize {
+        let everything = kv::index::KeyRange::all();
+        self.shared.read().index.count(&everything)
+    }
+}

@@ -1,0 +1,75 @@
+//! What every handle of one store shares.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
+
+use super::{options::Options, size::Size, snapshot::folder::Folder, state::State};
+use crate::position::Position;
+
+pub(super) struct Shared {
+    state: RwLock<State>,
+    /// Copies of what [`State`] holds, for those who only look.
+    revision: AtomicI64,
+    compacted: AtomicI64,
+    total_bytes: AtomicI64,
+    in_use_bytes: AtomicI64,
+    /// Known to be on disk.
+    pub flushed: Mutex<Position>,
+    /// [`State::finished`], to wait on.
+    pub finished: watch::Sender<i64>,
+    pub options: Options,
+    /// Where the rows are; `None` in memory.
+    pub folder: Option<Mutex<Folder>>,
+}
+
+impl Shared {
+    pub(super) fn new(state: State, options: Options, folder: Option<Folder>) -> Arc<Self> {
+        let shared = Self {
+            revision: AtomicI64::new(0),
+            compacted: AtomicI64::new(0),
+            total_bytes: AtomicI64::new(0),
+            in_use_bytes: AtomicI64::new(0),
+            flushed: Mutex::new(state.applied),
+            finished: watch::Sender::new(state.finished),
+            state: RwLock::new(state),
+            options,
+            folder: folder.map(Mutex::new),
+        };
+        shared.publish(&shared.state.write());
+        Arc::new(shared)
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// Whoever changes what [`Shared::publish`] copies calls it before letting go.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
+    }
+
+    pub(super) fn publish(&self, state: &State) {
+        let size = state.size();
+        self.total_bytes.store(size.total, Ordering::Release);
+        self.in_use_bytes.store(size.in_use, Ordering::Release);
+        self.compacted.store(state.compacted, Ordering::Release);
+        self.revision.store(state.revision, Ordering::Release);
+    }
+
+    pub(super) fn revision(&self) -> i64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub(super) fn compacted(&self) -> i64 {
+        self.compacted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size { total: self.total_bytes.load(Ordering::Acquire), in_use: self.in_use_bytes.load(Ordering::Acquire) }
+    }
+}
