@@ -1,5 +1,7 @@
 //! Database files: what is written reads back and checks out, and no file makes the reader panic or hang.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, that is the report")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Cursor, Write};

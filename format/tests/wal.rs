@@ -1,5 +1,7 @@
 //! The WAL codec: what is written reads back, and no damage passes for good.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, that is the report")]
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_format::wal::{ConfState, Decoder, Encoder, Entry, EntryType, Error, Record, Snapshot, State};

@@ -62,6 +62,13 @@ impl DataFolder {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(data_dir.to_owned())),
             Err(error) => return Err(Error::NotWritable { path, source: error.into() }),
         }
+        // Empty in a folder of ours, but tools that inspect a data folder look for it.
+        let snap = member.join("snap");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&snap)
+            .map_err(|source| Error::Create { path: snap.clone(), source })?;
         let folder = Self { member, _lock: lock };
         folder.remove_leftovers()?;
         Ok(folder)

@@ -10,6 +10,9 @@ use quorate_server::{node, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// The binary's own lines belong to the server's.
+const LOG: &str = "quorate_server::main";
+
 /// Less memory and time than the C library's allocator under many small buffers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,7 +37,7 @@ fn refuse(notices: &[Notice], error: &ConfigError) -> ExitCode {
         eprintln!("{failure}");
     }
     notices.iter().for_each(Notice::log);
-    tracing::error!(error = error as &dyn std::error::Error, "failed to verify flags");
+    tracing::error!(target: LOG, error = error as &dyn std::error::Error, "failed to verify flags");
     ExitCode::FAILURE
 }
 
@@ -48,7 +51,7 @@ fn serve(config: Config, notices: &[Notice]) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, fatal = true, "failed to start the runtime");
+            tracing::error!(target: LOG, %error, fatal = true, "failed to start the runtime");
             return ExitCode::FAILURE;
         }
     };
@@ -57,11 +60,11 @@ fn serve(config: Config, notices: &[Notice]) -> ExitCode {
     match ended {
         Ok((node::Ended::Stopped, signal)) => end_as(signal),
         Ok((node::Ended::Failed(reason), _)) => {
-            tracing::error!(reason, fatal = true, "the member ended because a part of it failed");
+            tracing::error!(target: LOG, reason, fatal = true, "the member ended because a part of it failed");
             ExitCode::FAILURE
         }
         Err(error) => {
-            tracing::error!(error = error.as_ref(), fatal = true, "failed to start the member");
+            tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "failed to start the member");
             ExitCode::FAILURE
         }
     }
@@ -81,7 +84,7 @@ async fn run(config: Config) -> Result<(node::Ended, SignalKind), Failure> {
         tokio::select! {
             ended = &mut member => return Ok((ended?, received)),
             kind = next(&mut interrupts, &mut terminations), if !stop.is_cancelled() => {
-                tracing::info!(signal = signal_name(kind), "received signal; shutting down");
+                tracing::info!(target: LOG, signal = signal_name(kind), "received signal; shutting down");
                 received = kind;
                 stop.cancel();
             }
@@ -133,7 +136,7 @@ fn end_as(signal: SignalKind) -> ExitCode {
     };
     restore_default(signal);
     if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), signal) {
-        tracing::warn!(%error, "failed to end by the signal received");
+        tracing::warn!(target: LOG, %error, "failed to end by the signal received");
     }
     ExitCode::SUCCESS
 }

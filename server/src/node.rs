@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -211,14 +212,17 @@ impl Sockets {
         let client = listener::Options {
             max_concurrent_streams: config.max_concurrent_streams,
             keepalive_interval: config.grpc_keepalive_interval,
-            keepalive_timeout: config.grpc_keepalive_timeout.unwrap_or(std::time::Duration::from_secs(20)),
+            keepalive_timeout: config.grpc_keepalive_timeout.unwrap_or(Duration::from_secs(20)),
             reuse_port: config.socket_reuse_port,
+            drain: Duration::from_secs(5),
         };
         let peer = listener::Options {
             max_concurrent_streams: 10_000,
             keepalive_interval: Some(config.raft_read_timeout),
             keepalive_timeout: config.raft_write_timeout,
             reuse_port: config.socket_reuse_port,
+            // A leader's append stream never ends by itself.
+            drain: Duration::from_millis(200),
         };
         Ok(Self {
             peers: bind_all(&config.listen_peer_urls, &peer).await?,
@@ -348,7 +352,7 @@ impl Running {
 struct WalTimes(Arc<Metrics>);
 
 impl wal::Observer for WalTimes {
-    fn fsync(&self, took: std::time::Duration) {
+    fn fsync(&self, took: Duration) {
         self.0.disk.wal_fsync_duration.observe(took.as_secs_f64());
     }
 

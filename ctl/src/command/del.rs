@@ -12,6 +12,7 @@ const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
 
 /// Removes the specified key or range of keys [key, range_end)
 #[derive(clap::Args, Clone, Debug)]
+#[command(override_usage = "etcdctl del [OPTIONS] <KEY> [RANGE_END]")]
 pub(super) struct Del {
     /// Delete keys with matching prefix
     #[arg(long)]
@@ -25,7 +26,7 @@ pub(super) struct Del {
     /// Delete range of keys without asking
     #[arg(long)]
     range: bool,
-    #[arg(value_name = "KEY [RANGE_END]")]
+    #[arg(hide = true)]
     args: Vec<OsString>,
 }
 

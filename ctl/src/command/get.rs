@@ -19,6 +19,7 @@ use crate::{
 
 /// Gets the key or a range of keys
 #[derive(clap::Args, Clone, Debug)]
+#[command(override_usage = "etcdctl get [OPTIONS] <KEY> [RANGE_END]")]
 pub(super) struct Get {
     /// Linearizable(l) or Serializable(s)
     #[arg(long, default_value = "l", value_name = "l|s")]
@@ -65,7 +66,7 @@ pub(super) struct Get {
     /// Use the RangeStream RPC
     #[arg(long)]
     pub stream: bool,
-    #[arg(value_name = "KEY [RANGE_END]")]
+    #[arg(hide = true)]
     pub args: Vec<OsString>,
 }
 

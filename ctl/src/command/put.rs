@@ -15,6 +15,7 @@ use crate::{client::Client, failure::Failure, go};
 ///
 /// The value is read from standard input if it is not given. Put `--` before a key or value that begins with a dash.
 #[derive(clap::Args, Clone, Debug)]
+#[command(override_usage = "etcdctl put [OPTIONS] <KEY> [VALUE]")]
 pub(super) struct Put {
     /// Lease ID (in hexadecimal) to attach to the key
     #[arg(long, default_value = "0", hide_default_value = true, value_name = "ID")]
@@ -28,7 +29,7 @@ pub(super) struct Put {
     /// Update the key using its current lease
     #[arg(long)]
     ignore_lease: bool,
-    #[arg(value_name = "KEY [VALUE]")]
+    #[arg(hide = true)]
     args: Vec<OsString>,
 }
 

@@ -34,6 +34,8 @@ pub struct Options {
     /// Wait for a ping's answer.
     pub keepalive_timeout: Duration,
     pub reuse_port: bool,
+    /// How long calls under way are waited for when the server stops.
+    pub drain: Duration,
 }
 
 /// Bytes of a request's headers, all together. Without a bound one client could fill the memory.
@@ -43,8 +45,6 @@ const HEADER_READ_TIME: Duration = Duration::from_secs(300);
 /// Flow-control windows: large, because small ones make the peer wait on every larger value.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// After this a stopping server no longer waits for calls under way.
-const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -88,7 +88,7 @@ impl Listener {
         Ok(Self { socket: TcpListener::from_std(socket.into()).map_err(failed)?, options })
     }
 
-    /// Accepts until `stop`; then lets connections finish what they do, and ends them when `DRAIN` has passed.
+    /// Accepts until `stop`; then lets connections finish what they do, and ends them when `drain` has passed.
     pub async fn serve<S>(self, service: S, connections: Arc<Semaphore>, traffic: Arc<Traffic>, stop: CancellationToken)
     where
         S: Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
@@ -125,7 +125,7 @@ impl Listener {
         }
         drop(self.socket);
         tasks.close();
-        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        if tokio::time::timeout(self.options.drain, tasks.wait()).await.is_err() {
             cut.cancel();
             tasks.wait().await;
         }

@@ -1,6 +1,6 @@
 //! What openraft sends to other members, as calls of our peer protocol.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub struct Transport {
     identity: Identity,
     timing: Timing,
     channels: Arc<Mutex<HashMap<(u64, Traffic), (Vec<String>, Channel)>>>,
+    /// Members that answer heartbeats; the others are silent or were never asked.
+    active: Arc<Mutex<HashSet<u64>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +70,7 @@ pub enum Traffic {
 
 impl Transport {
     pub fn new(identity: Identity, timing: Timing) -> Self {
-        Self { identity, timing, channels: Arc::default() }
+        Self { identity, timing, channels: Arc::default(), active: Arc::default() }
     }
 
     /// A client to `target`. Connecting happens on first use and again after a failure.
@@ -114,6 +116,23 @@ impl Transport {
             }
         }
         request
+    }
+
+    /// Logs when a member begins or ceases to answer, once each.
+    fn heard(&self, target: u64, reason: Option<&RPCError<C>>) {
+        let mut active = self.active.lock();
+        match reason {
+            None => {
+                if active.insert(target) {
+                    tracing::info!(remote_peer_id = format!("{target:x}"), "peer became active");
+                }
+            }
+            Some(error) => {
+                if active.remove(&target) {
+                    tracing::warn!(remote_peer_id = format!("{target:x}"), %error, "peer became inactive");
+                }
+            }
+        }
     }
 
     pub fn timing(&self) -> Timing {
@@ -185,7 +204,9 @@ impl RaftNetworkV2<C> for Network {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
         let request = self.transport.request(self.target, wire::append_request(rpc));
-        let response = within(option.hard_ttl(), self.client()?.append_once(request)).await?;
+        let answered = within(option.hard_ttl(), self.client()?.append_once(request)).await;
+        self.transport.heard(self.target, answered.as_ref().err());
+        let response = answered?;
         wire::append_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
 

@@ -7,7 +7,7 @@
 //!   list of strings prints a list of strings;
 //! - `fatal = true` on an error line makes its level `fatal`; the caller ends the process.
 //!
-//! Lines of other crates are kept from level warn up.
+//! Lines of other crates are kept from level warn up, openraft's from level error.
 
 mod line;
 mod sink;
@@ -25,6 +25,9 @@ use sink::Sink;
 
 /// Crates whose lines follow the configured level.
 const OWN_TARGETS: &str = "quorate";
+
+/// openraft warns at every beat that a member does not answer; the raft room says it once.
+const REPEATING_TARGET: &str = "openraft";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -81,6 +84,7 @@ impl EtcdLayer {
         let least = match self.level.load(Ordering::Relaxed) {
             0 if own => Level::DEBUG,
             1 if own => Level::INFO,
+            1..=2 if metadata.target().starts_with(REPEATING_TARGET) => Level::ERROR,
             0..=2 => Level::WARN,
             3 => Level::ERROR,
             // Panic and fatal: only lines that end the process.

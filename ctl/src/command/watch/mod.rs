@@ -32,15 +32,16 @@ const INPUT_LINES: usize = 16;
 /// A command behind `--` is run for each event, with ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and
 /// ETCD_WATCH_VALUE set. ETCDCTL_WATCH_KEY and ETCDCTL_WATCH_RANGE_END stand in for the arguments.
 #[derive(clap::Args, Clone, Debug)]
+#[command(override_usage = "etcdctl watch [OPTIONS] [KEY] [RANGE_END] [-- COMMAND...]")]
 pub(super) struct Watch {
     /// Take `watch …` and `progress` lines from standard input
     #[arg(long, short = 'i')]
     interactive: bool,
     #[command(flatten)]
     options: Options,
-    #[arg(value_name = "KEY [RANGE_END]")]
+    #[arg(hide = true)]
     args: Vec<OsString>,
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, hide = true)]
     exec: Vec<OsString>,
 }
 
