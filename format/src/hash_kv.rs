@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn the_version_of_each_live_key_is_kept() {
-        let rows = [(2, "a", false), (3, "b", false), (4, "a", false), (5, "b", true), (6, "b", false), (7, "a", false)];
+        let rows =
+            [(2, "a", false), (3, "b", false), (4, "a", false), (5, "b", true), (6, "b", false), (7, "a", false)];
         assert_eq!(kept(&rows, 2), [2]);
         assert_eq!(kept(&rows, 3), [2, 3]);
         assert_eq!(kept(&rows, 4), [3, 4]);

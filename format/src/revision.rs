@@ -73,7 +73,9 @@ impl RevisionKey {
         let (Some((main, rest)), REVISION_BYTES..=18) = (bytes.split_first_chunk(), bytes.len()) else {
             return Err(Error::Length(bytes.len()));
         };
-        let Some(sub) = rest.get(1..).and_then(|rest| rest.first_chunk()) else { return Err(Error::Length(bytes.len())) };
+        let Some(sub) = rest.get(1..).and_then(|rest| rest.first_chunk()) else {
+            return Err(Error::Length(bytes.len()));
+        };
         let (main, sub) = (i64::from_be_bytes(*main), i64::from_be_bytes(*sub));
         if rest[0] != SEPARATOR {
             return Err(Error::Separator(rest[0]));

@@ -47,7 +47,12 @@ pub fn database_bytes(file_bytes: u64) -> u64 {
 /// Reads a snapshot of `file_bytes` from its start, copies the database to `out` and compares the checksum.
 ///
 /// `progress` is told the bytes read so far. Returns the size of the database.
-pub fn verify_to(input: &mut impl Read, file_bytes: u64, out: &mut impl Write, mut progress: impl FnMut(u64)) -> Result<u64, Error> {
+pub fn verify_to(
+    input: &mut impl Read,
+    file_bytes: u64,
+    out: &mut impl Write,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, Error> {
     if !has_checksum(file_bytes) {
         return Err(Error::NoChecksum(file_bytes));
     }

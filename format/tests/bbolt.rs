@@ -126,8 +126,7 @@ fn one_damaged_meta_page_is_not_missed() {
 #[test]
 fn a_tree_that_runs_in_a_circle_or_shares_pages_ends_in_an_error() {
     let bytes = write(&BTreeMap::from([("key".to_owned(), numbered(20_000, 100))]));
-    let branches: Vec<usize> =
-        (2..bytes.len() / PAGE_BYTES).filter(|page| bytes[page * PAGE_BYTES + 8] == 1).collect();
+    let branches: Vec<usize> = (2..bytes.len() / PAGE_BYTES).filter(|page| bytes[page * PAGE_BYTES + 8] == 1).collect();
     assert!(branches.len() > 1);
     for target in [branches[0], 3] {
         let mut damaged = bytes.clone();

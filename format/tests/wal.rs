@@ -201,16 +201,23 @@ fn every_flipped_bit_is_an_error_or_changes_nothing() {
 
 fn any_record() -> impl Strategy<Value = Record> {
     let ids = || proptest::collection::vec(any::<u64>(), 0..4);
-    let conf_state = (ids(), ids(), ids(), ids(), any::<bool>()).prop_map(|(voters, learners, voters_outgoing, learners_next, auto_leave)| {
-        ConfState { voters, learners, voters_outgoing, learners_next, auto_leave }
-    });
+    let conf_state = (ids(), ids(), ids(), ids(), any::<bool>()).prop_map(
+        |(voters, learners, voters_outgoing, learners_next, auto_leave)| ConfState {
+            voters,
+            learners,
+            voters_outgoing,
+            learners_next,
+            auto_leave,
+        },
+    );
     let entry_type = prop_oneof![Just(EntryType::Normal), Just(EntryType::ConfChange), Just(EntryType::ConfChangeV2)];
     prop_oneof![
-        (entry_type, any::<u64>(), 1..=u64::MAX, proptest::collection::vec(any::<u8>(), 0..2000)).prop_map(|(entry_type, term, index, data)| {
-            Record::Entry(Entry { entry_type, term, index, data: data.into() })
+        (entry_type, any::<u64>(), 1..=u64::MAX, proptest::collection::vec(any::<u8>(), 0..2000)).prop_map(
+            |(entry_type, term, index, data)| { Record::Entry(Entry { entry_type, term, index, data: data.into() }) }
+        ),
+        (1..=u64::MAX, any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(term, vote, commit, vote_committed)| {
+            Record::State(State { term, vote, commit, vote_committed })
         }),
-        (1..=u64::MAX, any::<u64>(), any::<u64>(), any::<bool>())
-            .prop_map(|(term, vote, commit, vote_committed)| Record::State(State { term, vote, commit, vote_committed })),
         (any::<u64>(), any::<u64>(), proptest::option::of(conf_state))
             .prop_map(|(index, term, conf_state)| Record::Snapshot(Snapshot { index, term, conf_state })),
     ]

@@ -86,7 +86,11 @@ fn hash(reader: &Reader, revision: i64) -> Result<Hash, String> {
     Ok(Hash { hash: hasher.finish(), hash_revision, compact_revision })
 }
 
-fn each_row(bucket: &Bucket<'_>, progress: &mut Progress, mut each: impl FnMut(RevisionKey, &Row) -> Result<(), String>) -> Result<(), String> {
+fn each_row(
+    bucket: &Bucket<'_>,
+    progress: &mut Progress,
+    mut each: impl FnMut(RevisionKey, &Row) -> Result<(), String>,
+) -> Result<(), String> {
     let mut rows = bucket.rows();
     while let Some(row) = rows.next().map_err(|error| source::describe(&error))? {
         progress.add(row.key.len() + row.value.len());

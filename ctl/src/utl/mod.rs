@@ -10,7 +10,10 @@ mod version;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
-use clap::{CommandFactory, Parser, Subcommand, error::{ContextKind, ContextValue, ErrorKind}};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use quorate_ctl::{
     failure::{Exit, Failure},
     go,
@@ -19,7 +22,11 @@ use quorate_ctl::{
 
 /// The command line.
 #[derive(Parser)]
-#[command(name = "etcdutl", about = "Looks after etcd's files: snapshots and their restoration", infer_subcommands = true)]
+#[command(
+    name = "etcdutl",
+    about = "Looks after etcd's files: snapshots and their restoration",
+    infer_subcommands = true
+)]
 struct Cli {
     /// Time to wait for a lock on a database file, 0 to wait as long as it takes
     #[arg(long, global = true, default_value = "10s", value_name = "DURATION", value_parser = go::parse_duration)]

@@ -18,7 +18,8 @@ const LOCK_RETRY: Duration = Duration::from_millis(50);
 pub(super) fn open_database(path: &str, lock_timeout: Duration) -> Result<Reader, Failure> {
     fs::metadata(path).map_err(|error| failed(format!("stat {path}: {}", go_text(&error))))?;
     let file = open(path)?;
-    wait_for_lock(&file, lock_timeout).map_err(|error| failed(format!("could not lock {path}: {}", go_text(&error))))?;
+    wait_for_lock(&file, lock_timeout)
+        .map_err(|error| failed(format!("could not lock {path}: {}", go_text(&error))))?;
     Reader::new(file).map_err(|error| failed(describe(&error)))
 }
 

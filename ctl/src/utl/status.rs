@@ -67,8 +67,10 @@ fn summarize(reader: &Reader) -> Result<Summary, String> {
             if name != "key" {
                 continue;
             }
-            let revision = RevisionKey::parse(&row.key).map_err(|error| format!("cannot parse revision key: {error}"))?;
-            let key = user_key(&row.value).ok_or_else(|| format!("the value at revision {} is not an encoded KeyValue", revision.revision))?;
+            let revision =
+                RevisionKey::parse(&row.key).map_err(|error| format!("cannot parse revision key: {error}"))?;
+            let key = user_key(&row.value)
+                .ok_or_else(|| format!("the value at revision {} is not an encoded KeyValue", revision.revision))?;
             summary.revision = revision.revision.main;
             if revision.tombstone {
                 alive.remove(key);
@@ -118,7 +120,13 @@ impl Reply for Summary {
 impl Summary {
     fn rows(&self) -> Table {
         let Self { hash, revision, total_keys, total_bytes, version } = self;
-        let row = vec![format!("{hash:x}"), revision.to_string(), total_keys.to_string(), format_size(*total_bytes), version.clone()];
+        let row = vec![
+            format!("{hash:x}"),
+            revision.to_string(),
+            total_keys.to_string(),
+            format_size(*total_bytes),
+            version.clone(),
+        ];
         Table { header: &["hash", "revision", "total keys", "total size", "version"], rows: vec![row] }
     }
 }
@@ -146,6 +154,11 @@ mod tests {
         let Summary { hash, .. } = summary;
         assert_eq!(summary, Summary { hash, revision: 5, total_keys: 2, total_bytes, version: "3.7.0".into() });
         let json = summary.json(Style::default()).unwrap().to_string();
-        assert_eq!(json, format!("{{\"hash\":{hash},\"revision\":5,\"totalKey\":2,\"totalSize\":{total_bytes},\"version\":\"3.7.0\"}}"));
+        assert_eq!(
+            json,
+            format!(
+                "{{\"hash\":{hash},\"revision\":5,\"totalKey\":2,\"totalSize\":{total_bytes},\"version\":\"3.7.0\"}}"
+            )
+        );
     }
 }

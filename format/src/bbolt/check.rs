@@ -52,7 +52,9 @@ impl Reader {
         let id = self.meta.freelist;
         let damaged = |reason| Error::Damaged { page: id, reason };
         let bytes = self.page_bytes(id)?;
-        let header = Header::parse(&bytes).filter(|header| header.flags == FREELIST).ok_or_else(|| damaged("not a list of free pages"))?;
+        let header = Header::parse(&bytes)
+            .filter(|header| header.flags == FREELIST)
+            .ok_or_else(|| damaged("not a list of free pages"))?;
         seen.mark(id, u64::from(header.overflow) + 1)?;
         let (start, count) = match header.count {
             COUNT_OVERFLOW => (HEADER_BYTES + 8, u64_at(&bytes, HEADER_BYTES).ok_or_else(|| damaged("too short"))?),
@@ -71,7 +73,9 @@ impl Reader {
 }
 
 fn check_page(page: &Page, place: &Pending, pending: &mut Vec<Pending>) -> Result<(), Error> {
-    let outside = |key: &Bytes| place.from.as_ref().is_some_and(|from| key < from) || place.to.as_ref().is_some_and(|to| key >= to);
+    let outside = |key: &Bytes| {
+        place.from.as_ref().is_some_and(|from| key < from) || place.to.as_ref().is_some_and(|to| key >= to)
+    };
     let mut last: Option<Bytes> = None;
     for at in 0..page.len() {
         let (key, children) = match page.is_leaf() {
@@ -87,7 +91,11 @@ fn check_page(page: &Page, place: &Pending, pending: &mut Vec<Pending>) -> Resul
                     true => match Root::parse(row.value, page.header.id)? {
                         Root::Page(root) => Some(Pending { page: root, depth: place.depth + 1, from: None, to: None }),
                         Root::Inline(inline) => {
-                            check_page(&inline, &Pending { page: 0, depth: DEPTH_MAX, from: None, to: None }, &mut Vec::new())?;
+                            check_page(
+                                &inline,
+                                &Pending { page: 0, depth: DEPTH_MAX, from: None, to: None },
+                                &mut Vec::new(),
+                            )?;
                             None
                         }
                     },

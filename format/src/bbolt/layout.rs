@@ -62,7 +62,12 @@ impl Header {
 
     /// `None` if `bytes` is too short.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        Some(Self { id: u64_at(bytes, 0)?, flags: u16_at(bytes, 8)?, count: u16_at(bytes, 10)?, overflow: u32_at(bytes, 12)? })
+        Some(Self {
+            id: u64_at(bytes, 0)?,
+            flags: u16_at(bytes, 8)?,
+            count: u16_at(bytes, 10)?,
+            overflow: u32_at(bytes, 12)?,
+        })
     }
 }
 
@@ -98,7 +103,8 @@ impl Meta {
     /// `None` if it isn't a valid meta page.
     pub(super) fn parse(page: &[u8]) -> Option<Self> {
         let meta = page.get(HEADER_BYTES..HEADER_BYTES + META_BYTES)?;
-        let valid = u32_at(meta, 0)? == MAGIC && u32_at(meta, 4)? == VERSION && u64_at(meta, 56)? == fnv64a(&meta[..56]);
+        let valid =
+            u32_at(meta, 0)? == MAGIC && u32_at(meta, 4)? == VERSION && u64_at(meta, 56)? == fnv64a(&meta[..56]);
         let parsed = Self {
             page_bytes: u32_at(meta, 8)?,
             root: u64_at(meta, 16)?,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::Error;
 use super::layout::{
-    BRANCH, BUCKET_BYTES, BUCKET_ELEMENT, ELEMENT_BYTES, HEADER_BYTES, Header, LEAF, META_BYTES, Meta, PAGE_BYTES_LARGEST,
-    PAGE_BYTES_MIN, u32_at, u64_at,
+    BRANCH, BUCKET_BYTES, BUCKET_ELEMENT, ELEMENT_BYTES, HEADER_BYTES, Header, LEAF, META_BYTES, Meta,
+    PAGE_BYTES_LARGEST, PAGE_BYTES_MIN, u32_at, u64_at,
 };
 use super::rows::{Row, Rows};
 
@@ -91,7 +91,9 @@ impl Reader {
     pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket<'_>>, Error> {
         let root = Bucket { reader: self, root: Root::Page(self.meta.root) };
         match root.find(name)? {
-            Some(element) if element.is_bucket => Ok(Some(Bucket { reader: self, root: Root::parse(element.value, self.meta.root)? })),
+            Some(element) if element.is_bucket => {
+                Ok(Some(Bucket { reader: self, root: Root::parse(element.value, self.meta.root)? }))
+            }
             _ => Ok(None),
         }
     }
@@ -167,7 +169,11 @@ impl<'a> Bucket<'a> {
         for _ in 0..DEPTH_MAX {
             if page.is_leaf() {
                 let at = page.partition(|element_key| element_key < key)?;
-                return Ok(if at < page.len() { Some(page.row(at)?).filter(|element| element.key == key) } else { None });
+                return Ok(if at < page.len() {
+                    Some(page.row(at)?).filter(|element| element.key == key)
+                } else {
+                    None
+                });
             }
             let behind = page.partition(|element_key| element_key <= key)?;
             let (_, child) = page.child(behind.saturating_sub(1))?;
@@ -232,8 +238,13 @@ impl Page {
     }
 
     pub(super) fn row(&self, at: usize) -> Result<LeafElement, Error> {
-        let (flags, key, value) = self.row_ranges(at).ok_or_else(|| self.damaged("an element lies outside of its page"))?;
-        Ok(LeafElement { is_bucket: flags & BUCKET_ELEMENT != 0, key: self.bytes.slice(key), value: self.bytes.slice(value) })
+        let (flags, key, value) =
+            self.row_ranges(at).ok_or_else(|| self.damaged("an element lies outside of its page"))?;
+        Ok(LeafElement {
+            is_bucket: flags & BUCKET_ELEMENT != 0,
+            key: self.bytes.slice(key),
+            value: self.bytes.slice(value),
+        })
     }
 
     pub(super) fn child(&self, at: usize) -> Result<(Bytes, u64), Error> {
@@ -332,7 +343,13 @@ mod tests {
         let mut root = Tree::default();
         root.put(&mut pages, BUCKET_ELEMENT, b"meta", &inline_bucket(b"term", b"7")).unwrap();
         let root = root.finish(&mut pages).unwrap();
-        let meta = |transaction| Meta { page_bytes: PAGE_BYTES as u32, root, freelist: NO_FREELIST, pages: pages.next, transaction };
+        let meta = |transaction| Meta {
+            page_bytes: PAGE_BYTES as u32,
+            root,
+            freelist: NO_FREELIST,
+            pages: pages.next,
+            transaction,
+        };
         let mut bytes = pages.out;
         // The older meta page points nowhere.
         bytes[..PAGE_BYTES].copy_from_slice(&Meta { root: 999, ..meta(4) }.to_page());
@@ -349,7 +366,10 @@ mod tests {
 
         // Without the newer meta page, the older counts; without both, the file is no database.
         file.write_all_at(&[0xff; 100], PAGE_BYTES as u64).unwrap();
-        assert!(matches!(Reader::new(file.try_clone().unwrap()).unwrap().check(), Err(Error::Damaged { page: 999, .. })));
+        assert!(matches!(
+            Reader::new(file.try_clone().unwrap()).unwrap().check(),
+            Err(Error::Damaged { page: 999, .. })
+        ));
         file.write_all_at(&[0xff; 100], 0).unwrap();
         assert!(matches!(Reader::new(file), Err(Error::Invalid)));
     }

@@ -33,7 +33,13 @@ enum Element {
 
 impl Tree {
     /// The caller has checked the order and the sizes.
-    pub(super) fn put<W: Write>(&mut self, pages: &mut Pages<W>, flags: u32, key: &[u8], value: &[u8]) -> io::Result<()> {
+    pub(super) fn put<W: Write>(
+        &mut self,
+        pages: &mut Pages<W>,
+        flags: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> io::Result<()> {
         if !self.leaf.elements.is_empty() && !self.leaf.has_room(key.len() + value.len()) {
             self.close_leaf(pages)?;
         }

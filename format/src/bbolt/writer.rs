@@ -3,7 +3,8 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 
 use super::Error;
 use super::layout::{
-    BUCKET_BYTES, BUCKET_ELEMENT, FREELIST, HEADER_BYTES, Header, KEY_BYTES_MAX, LEAF, Meta, PAGE_BYTES, VALUE_BYTES_MAX,
+    BUCKET_BYTES, BUCKET_ELEMENT, FREELIST, HEADER_BYTES, Header, KEY_BYTES_MAX, LEAF, Meta, PAGE_BYTES,
+    VALUE_BYTES_MAX,
 };
 use super::tree::{Pages, Tree};
 

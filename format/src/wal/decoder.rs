@@ -121,7 +121,9 @@ impl<R: Read> Decoder<R> {
             return Err(self.torn_unless_earlier("the file ends inside a length field"));
         }
         if field != [0; LENGTH_FIELD_BYTES] {
-            return Length::from_field(field).map(Some).ok_or_else(|| self.damaged("its length field contradicts itself"));
+            return Length::from_field(field)
+                .map(Some)
+                .ok_or_else(|| self.damaged("its length field contradicts itself"));
         }
         // Sectors are written whole: a length field that never reached the disk leaves the rest of its sector zero, too.
         let mut sector = [0; SECTOR_BYTES as usize];
@@ -138,7 +140,9 @@ impl<R: Read> Decoder<R> {
     fn check_place(&self, raw: &RawRecord) -> Result<(), Error> {
         match (self.records, raw.kind) {
             (0, Kind::Crc) | (2.., Kind::Crc) => match self.chain {
-                Some(chain) if chain != raw.crc => Err(self.damaged("the checksum chain is broken: the record before it is missing")),
+                Some(chain) if chain != raw.crc => {
+                    Err(self.damaged("the checksum chain is broken: the record before it is missing"))
+                }
                 _ => Ok(()),
             },
             (0, _) => Err(self.damaged("a segment begins with a crc record")),

@@ -8,7 +8,8 @@ pub(crate) const LENGTH_FIELD_BYTES: usize = 8;
 pub(crate) const SECTOR_BYTES: u64 = 512;
 
 /// Most bytes a frame adds to the data of an entry: length field, record fields, entry fields, padding.
-pub const FRAME_OVERHEAD_BYTES_MAX: usize = LENGTH_FIELD_BYTES + 2 + 6 + 1 + VARINT_LEN_MAX + 2 + 3 * (1 + VARINT_LEN_MAX) + 7;
+pub const FRAME_OVERHEAD_BYTES_MAX: usize =
+    LENGTH_FIELD_BYTES + 2 + 6 + 1 + VARINT_LEN_MAX + 2 + 3 * (1 + VARINT_LEN_MAX) + 7;
 
 const LENGTH_MASK: u64 = (1 << 56) - 1;
 const PADDED: u64 = 0x80;

@@ -9,7 +9,10 @@ use crate::protobuf::{Value, put_bytes, put_uint, take_field, take_varint};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// Whose log this is; second in every segment.
-    Metadata { node_id: u64, cluster_id: u64 },
+    Metadata {
+        node_id: u64,
+        cluster_id: u64,
+    },
     Entry(Entry),
     State(State),
     /// The chain so far; first in every segment. Encoding one restarts the chain at its value.

@@ -27,7 +27,8 @@ impl FromStr for SegmentName {
     type Err = NotASegment;
 
     fn from_str(name: &str) -> Result<Self, NotASegment> {
-        let (sequence, first_index) = name.strip_suffix(".wal").and_then(|stem| stem.split_once('-')).ok_or(NotASegment)?;
+        let (sequence, first_index) =
+            name.strip_suffix(".wal").and_then(|stem| stem.split_once('-')).ok_or(NotASegment)?;
         let number = |digits: &str| match digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             true => u64::from_str_radix(digits, 16).map_err(|_| NotASegment),
             false => Err(NotASegment),
@@ -49,7 +50,13 @@ mod tests {
 
     #[test]
     fn other_files_are_not_segments() {
-        for name in ["", "0.tmp", "0-0.wal", "0000000000000003-00000000001f4242.wal.broken", "+000000000000003-00000000001f4242.wal"] {
+        for name in [
+            "",
+            "0.tmp",
+            "0-0.wal",
+            "0000000000000003-00000000001f4242.wal.broken",
+            "+000000000000003-00000000001f4242.wal",
+        ] {
             assert_eq!(name.parse::<SegmentName>(), Err(NotASegment), "{name}");
         }
     }

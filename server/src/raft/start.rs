@@ -21,7 +21,7 @@ use super::types::Peer;
 use super::snapshot_cadence;
 use crate::clock::Clock;
 use crate::store::{Store, Writer};
-use crate::wal::Wal;
+use crate::wal::{HardState, Wal};
 
 pub struct Options {
     pub identity: Identity,
@@ -43,6 +43,8 @@ pub struct Options {
 pub enum Error {
     #[error("failed to replay the log into the store")]
     Replay(#[source] io::Error),
+    #[error("failed to note that this member no longer leads")]
+    StepDown(#[source] io::Error),
     #[error("raft refuses its settings: {0}")]
     Settings(String),
     #[error("raft did not start: {0}")]
@@ -57,6 +59,7 @@ pub async fn start(options: Options, wal: Wal, store: Store, writer: Writer, clo
     let commit = wal.state().map(|state| state.commit).unwrap_or_default();
     machine.replay(&log, commit).map_err(Error::Replay)?;
     let applied = machine.applied();
+    let led_before = step_down(&wal, identity.member_id).await.map_err(Error::StepDown)?;
 
     let transport = Transport::new(
         identity,
@@ -88,8 +91,31 @@ pub async fn start(options: Options, wal: Wal, store: Store, writer: Writer, clo
     snapshot_cadence::keep(&inner, options.snapshot_count);
     if let Some(members) = options.first_members {
         initialize(&inner, members).await?;
+    } else if led_before {
+        // It was the most up to date a moment ago: waiting for a time-out would only lengthen the outage.
+        inner.raft.trigger().elect(options.pre_vote).await.map_err(|error| Error::Start(error.to_string()))?;
     }
     Ok(Handle(inner))
+}
+
+/// Gives up the leadership that the log of a restarted leader still claims; true if there was one.
+///
+/// openraft would resume it in the same term without an election. But a leader may acknowledge what a quorum of the
+/// others has on disk and it has not: after a crash of all members it would come back with the shorter log and overwrite
+/// theirs. An election compares the logs first.
+async fn step_down(wal: &Wal, member_id: u64) -> io::Result<bool> {
+    let Some(state) = wal.state().filter(|state| state.vote == member_id && state.vote_committed) else {
+        return Ok(false);
+    };
+    let (done, saved) = tokio::sync::oneshot::channel();
+    let state = HardState { vote_committed: false, ..state };
+    let queued = wal.save_state(state, move |result| {
+        // The receiver is only gone when the start was given up.
+        let _ = done.send(result);
+    });
+    queued.await.map_err(io::Error::other)?;
+    saved.await.map_err(|_| io::Error::other("the WAL thread ended"))??;
+    Ok(true)
 }
 
 /// Every member of a static cluster writes the same first entry, so that any of them may start first.

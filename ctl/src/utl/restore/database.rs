@@ -70,13 +70,18 @@ fn copy<W: Write + Seek>(reader: &Reader, out: W, plan: &Plan, bumped: Option<Bu
     keys.finish()?;
 
     put_all(&mut writer, "meta", meta_rows(reader, plan, bumped)?)?;
-    let members = plan.cluster.members.iter().map(|member| (format!("{:x}", member.id).into_bytes(), member.json().into_bytes()));
+    let members =
+        plan.cluster.members.iter().map(|member| (format!("{:x}", member.id).into_bytes(), member.json().into_bytes()));
     put_all(&mut writer, "members", members.collect())?;
     put_all(&mut writer, "members_removed", BTreeMap::new())?;
     Ok(writer.finish()?.0)
 }
 
-fn copy_rows<W: Write + Seek>(from: Option<Bucket<'_>>, to: &mut BucketWriter<'_, W>, progress: &mut Progress) -> Result<(), Error> {
+fn copy_rows<W: Write + Seek>(
+    from: Option<Bucket<'_>>,
+    to: &mut BucketWriter<'_, W>,
+    progress: &mut Progress,
+) -> Result<(), Error> {
     let Some(from) = from else { return Ok(()) };
     let mut rows = from.rows();
     while let Some(row) = rows.next()? {

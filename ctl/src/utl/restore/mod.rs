@@ -84,7 +84,11 @@ fn perform(plan: &Plan) -> Result<(), Failure> {
     let bumped = database::write(&reader, &staging.snap.join("db"), plan).map_err(failed)?;
     if let Some(database::Bumped { latest, bumped }) = bumped {
         let amount = bumped - latest;
-        let fields = vec![("latest-revision", Json::from(latest)), ("bump-amount", amount.into()), ("new-latest-revision", bumped.into())];
+        let fields = vec![
+            ("latest-revision", Json::from(latest)),
+            ("bump-amount", amount.into()),
+            ("new-latest-revision", bumped.into()),
+        ];
         info("bumping latest revision", fields);
         info("marking revision compacted", vec![("revision", Json::from(bumped))]);
     }
@@ -104,7 +108,8 @@ fn open_verified(plan: &Plan) -> Result<Reader, Failure> {
             return Err(failed("snapshot missing hash but --skip-hash-check=false"));
         }
         let mut progress = Progress::new("verifying", file_bytes);
-        let verified = snapshot_file::verify_to(&mut file, file_bytes, &mut std::io::sink(), |bytes| progress.set(bytes));
+        let verified =
+            snapshot_file::verify_to(&mut file, file_bytes, &mut std::io::sink(), |bytes| progress.set(bytes));
         verified.map_err(|error| match std::error::Error::source(&error) {
             Some(cause) => failed(format!("{error}: {cause}")),
             None => failed(error),

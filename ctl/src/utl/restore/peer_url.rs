@@ -38,7 +38,11 @@ fn parse(url: &str) -> Result<String, String> {
     let (authority, behind) = authority.split_at(end);
     let (_, port) = split_host_port(authority).ok_or_else(bad_address)?;
     if !port.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(format!("parse {}: invalid port {} after host", quote(url.as_bytes()), quote(format!(":{port}").as_bytes())));
+        return Err(format!(
+            "parse {}: invalid port {} after host",
+            quote(url.as_bytes()),
+            quote(format!(":{port}").as_bytes())
+        ));
     }
     match behind.starts_with('/') {
         true => Err(format!("URL must not contain a path: {url}")),

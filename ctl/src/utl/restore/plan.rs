@@ -47,7 +47,8 @@ impl Plan {
         }
         let data_dir = PathBuf::from(if data_dir.is_empty() { format!("{name}.etcd") } else { data_dir });
         let wal_dir = if wal_dir.is_empty() { data_dir.join("member").join("wal") } else { PathBuf::from(wal_dir) };
-        let cluster = cluster(&initial_cluster, &initial_cluster_token, &initial_advertise_peer_urls, &name).map_err(failed)?;
+        let cluster =
+            cluster(&initial_cluster, &initial_cluster_token, &initial_advertise_peer_urls, &name).map_err(failed)?;
         let bump_revision = mark_compacted.then_some(bump_revision);
         Ok(Self { snapshot, cluster, data_dir, wal_dir, skip_hash_check, bump_revision, initial_memory_map_size })
     }
@@ -116,11 +117,16 @@ fn match_advertised(name: &str, advertised: &[String], urls: &[String]) -> Resul
     let unadvertised = missing(advertised, urls, &format!("{name}="));
     if !unadvertised.is_empty() {
         let list = advertised.join(",");
-        return Err(format!("--initial-cluster has {unadvertised} but missing from --initial-advertise-peer-urls={list} ({cause})"));
+        return Err(format!(
+            "--initial-cluster has {unadvertised} but missing from --initial-advertise-peer-urls={list} ({cause})"
+        ));
     }
     let unlisted = missing(urls, advertised, "");
     if !unlisted.is_empty() {
-        return Err(format!("--initial-advertise-peer-urls has {unlisted} but missing from --initial-cluster={}", own(urls)));
+        return Err(format!(
+            "--initial-advertise-peer-urls has {unlisted} but missing from --initial-cluster={}",
+            own(urls)
+        ));
     }
     Err(format!("failed to resolve {} to match --initial-cluster={} ({cause})", advertised.join(","), own(urls)))
 }

@@ -33,7 +33,8 @@ impl Staging {
         };
         // The log goes first: without it a server would take the folder for a new member's and ignore the log's absence.
         let renames = staged_wal.into_iter().chain([(staged_member.clone(), member)]).collect();
-        let mut staging = Self { snap: staged_member.join("snap"), wal, renames, created: Vec::new(), published: false };
+        let mut staging =
+            Self { snap: staged_member.join("snap"), wal, renames, created: Vec::new(), published: false };
         for folder in [staging.snap.clone(), staging.wal.clone()] {
             staging.create_folder(&folder).map_err(|error| format!("mkdir {}: {error}", folder.display()))?;
         }
@@ -43,7 +44,9 @@ impl Staging {
     /// Makes everything durable, then visible.
     pub(super) fn publish(mut self) -> Result<(), String> {
         let sync = |path: &Path| File::open(path).and_then(|folder| folder.sync_all());
-        let parent = |path: &Path| path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let parent = |path: &Path| {
+            path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+        };
         let staged = [self.snap.clone(), self.wal.clone(), parent(&self.snap)];
         let publish = || -> io::Result<()> {
             staged.iter().try_for_each(|folder| sync(folder))?;

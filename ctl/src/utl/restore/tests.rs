@@ -24,7 +24,12 @@ fn snapshot(folder: &Path) -> PathBuf {
         keys.put(&bytes[..len], &[0x0a, 1, b'a']).unwrap();
     }
     keys.finish().unwrap();
-    for (bucket, key, value) in [("members", "abc", "{}"), ("members_removed", "def", "removed"), ("meta", "confState", "{}"), ("auth", "x", "y")] {
+    for (bucket, key, value) in [
+        ("members", "abc", "{}"),
+        ("members_removed", "def", "removed"),
+        ("meta", "confState", "{}"),
+        ("auth", "x", "y"),
+    ] {
         let mut bucket = writer.bucket(bucket).unwrap();
         bucket.put(key.as_bytes(), value.as_bytes()).unwrap();
         bucket.finish().unwrap();
@@ -46,7 +51,8 @@ fn restore(folder: &Path, flags: &[&str]) -> Result<(), Failure> {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
