@@ -40,9 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let clients = tonic_prost_build::configure().build_server(false);
     generate(clients, "plain", &PLAIN)?;
 
-    let mut servers = tonic_prost_build::configure()
-        .build_client(false)
-        .extern_path(".mvccpb.KeyValue", "crate::EncodedKeyValue");
+    let mut servers =
+        tonic_prost_build::configure().build_client(false).extern_path(".mvccpb.KeyValue", "crate::EncodedKeyValue");
     for package in SHARED {
         servers = servers.extern_path(format!(".{package}"), format!("crate::{package}"));
     }

@@ -21,7 +21,14 @@ const KNOWN_VARIABLES: [&str; 3] = ["ETCDCTL_API", "ETCDCTL_WATCH_KEY", "ETCDCTL
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
     /// Endpoints of the cluster, separated by commas
-    #[arg(long, global = true, hide = true, value_delimiter = ',', default_value = "127.0.0.1:2379", value_name = "LIST")]
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_delimiter = ',',
+        default_value = "127.0.0.1:2379",
+        value_name = "LIST"
+    )]
     pub endpoints: Vec<String>,
 
     /// Time limit of connecting to one endpoint
@@ -120,7 +127,11 @@ impl Globals {
 
     /// Endpoints without blanks around them.
     pub fn endpoint_list(&self) -> Vec<String> {
-        self.endpoints.iter().map(|endpoint| endpoint.trim().to_owned()).filter(|endpoint| !endpoint.is_empty()).collect()
+        self.endpoints
+            .iter()
+            .map(|endpoint| endpoint.trim().to_owned())
+            .filter(|endpoint| !endpoint.is_empty())
+            .collect()
     }
 }
 
@@ -198,7 +209,9 @@ fn conflict(variable: &str) -> Failure {
 fn warn_of_unknown(used: &[String]) {
     let mut unknown: Vec<String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with(ENV_PREFIX) && !KNOWN_VARIABLES.contains(&name.as_str()) && !used.contains(name))
+        .filter(|(name, _)| {
+            name.starts_with(ENV_PREFIX) && !KNOWN_VARIABLES.contains(&name.as_str()) && !used.contains(name)
+        })
         .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
         .collect();
     unknown.sort();

@@ -70,7 +70,8 @@ impl Message for EncodedKeyValue {
             WireType::LengthDelimited => {
                 let mut value = Bytes::new();
                 encoding::bytes::merge(wire_type, &mut value, buf, ctx)?;
-                let mut whole = self.open(tag, wire_type, encoding::encoded_len_varint(value.len() as u64) + value.len());
+                let mut whole =
+                    self.open(tag, wire_type, encoding::encoded_len_varint(value.len() as u64) + value.len());
                 encoding::encode_varint(value.len() as u64, &mut whole);
                 whole.put_slice(&value);
                 self.0 = whole.freeze();
@@ -182,7 +183,8 @@ mod tests {
 
     #[test]
     fn two_parts_of_a_pair_merge() {
-        let mut pair_in_parts = EncodedKeyValue::from(&KeyValue { version: 1, key: Bytes::from_static(b"k"), ..Default::default() });
+        let mut pair_in_parts =
+            EncodedKeyValue::from(&KeyValue { version: 1, key: Bytes::from_static(b"k"), ..Default::default() });
         let later = KeyValue { version: 2, ..Default::default() };
         pair_in_parts.merge(&*later.encode_to_vec()).unwrap();
         let read = pair_in_parts.decode().unwrap();

@@ -23,8 +23,8 @@ pub mod node;
 
 pub mod http;
 pub mod raft;
-pub mod wal;
 pub mod store;
+pub mod wal;
 
 pub mod duty;
 

@@ -129,11 +129,8 @@ fn end_as(signal: SignalKind) -> ExitCode {
     if std::process::id() == 1 {
         return ExitCode::SUCCESS;
     }
-    let signal = if signal == SignalKind::interrupt() {
-        rustix::process::Signal::INT
-    } else {
-        rustix::process::Signal::TERM
-    };
+    let signal =
+        if signal == SignalKind::interrupt() { rustix::process::Signal::INT } else { rustix::process::Signal::TERM };
     restore_default(signal);
     if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), signal) {
         tracing::warn!(target: LOG, %error, "failed to end by the signal received");

@@ -58,7 +58,8 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
 
     let raft = raft::start(raft_options(&config, &identified), wal.clone(), store.clone(), writer, &clock).await?;
     let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
-    let member = client::Member::new(raft.clone(), store.clone(), client::Limits::of(&config), folder.member().to_owned());
+    let member =
+        client::Member::new(raft.clone(), store.clone(), client::Limits::of(&config), folder.member().to_owned());
     let running = Running::new(&config, member, lessor, metrics.clone());
 
     // Peers first: without them there is no quorum. Then metrics, so that a member that can't join can be observed.
@@ -85,11 +86,8 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         None => {
             tracing::info!(
                 local_member_id = format!("{:x}", identified.member_id),
-                local_member_attributes = format!(
-                    "{{Name:{} ClientURLs:{:?}}}",
-                    config.name,
-                    texts(&config.advertise_client_urls)
-                ),
+                local_member_attributes =
+                    format!("{{Name:{} ClientURLs:{:?}}}", config.name, texts(&config.advertise_client_urls)),
                 cluster_id = format!("{:x}", identified.cluster_id),
                 "published local member to cluster through raft"
             );
@@ -112,7 +110,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
             tracing::error!(error = &error as &dyn std::error::Error, "failed to close the log");
         }
         // A restart then has nothing to replay.
-        if let Err(error) = tokio::task::spawn_blocking(move || store.flush()).await.unwrap_or_else(|_| Ok(Default::default())) {
+        if let Err(error) =
+            tokio::task::spawn_blocking(move || store.flush()).await.unwrap_or_else(|_| Ok(Default::default()))
+        {
             tracing::error!(error = &error as &dyn std::error::Error, "failed to flush the store");
         }
     }

@@ -60,7 +60,9 @@ impl Error {
         match self {
             Self::Status(status) => coded(status),
             Self::Deadline(Some(last)) => {
-                format!("rpc error: code = DeadlineExceeded desc = latest balancer error: connection error: desc = {last:?}")
+                format!(
+                    "rpc error: code = DeadlineExceeded desc = latest balancer error: connection error: desc = {last:?}"
+                )
             }
             Self::Deadline(None) => "rpc error: code = DeadlineExceeded desc = context deadline exceeded".to_owned(),
             other => other.to_string(),

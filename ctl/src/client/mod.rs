@@ -185,7 +185,11 @@ impl Client {
         self.current = (self.current + 1) % self.endpoints.len();
     }
 
-    async fn connection_until(&mut self, metadata: CallMetadata, deadline: Instant) -> Result<AuthorizedChannel, Error> {
+    async fn connection_until(
+        &mut self,
+        metadata: CallMetadata,
+        deadline: Instant,
+    ) -> Result<AuthorizedChannel, Error> {
         let mut last = None;
         loop {
             let channel = match &self.channel {

@@ -1,9 +1,7 @@
 //! `etcdctl endpoint`
 
 use futures::future::join_all;
-use quorate_proto::etcdserverpb::{
-    AlarmType, HashKvRequest, MemberListRequest, RangeRequest, StatusRequest,
-};
+use quorate_proto::etcdserverpb::{AlarmType, HashKvRequest, MemberListRequest, RangeRequest, StatusRequest};
 use tokio::time::Instant;
 
 use super::{Session, alarm};
@@ -57,9 +55,10 @@ pub(super) async fn endpoint_names(globals: &Globals, cluster: bool) -> Result<V
         return Ok(globals.endpoint_list());
     }
     let mut client = Client::open(globals).await?;
-    let list = client.call(MemberListRequest { linearizable: true }).await.map_err(|error| {
-        Failure::error(format!("failed to fetch endpoints from etcd cluster member list: {error}"))
-    })?;
+    let list = client
+        .call(MemberListRequest { linearizable: true })
+        .await
+        .map_err(|error| Failure::error(format!("failed to fetch endpoints from etcd cluster member list: {error}")))?;
     Ok(list.members.into_iter().flat_map(|member| member.client_ur_ls).collect())
 }
 
@@ -89,7 +88,9 @@ async fn health_of(globals: &Globals, name: &str) -> Health {
     let error = match read {
         Ok(_) => alarms_of(&mut client).await,
         // The refusal was agreed upon as well.
-        Err(Error::Status(status)) if status.message() == "etcdserver: permission denied" => alarms_of(&mut client).await,
+        Err(Error::Status(status)) if status.message() == "etcdserver: permission denied" => {
+            alarms_of(&mut client).await
+        }
         Err(error) => error.to_string(),
     };
     Health { endpoint, healthy: error.is_empty(), took, error }

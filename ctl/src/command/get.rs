@@ -94,7 +94,9 @@ impl Get {
             ));
         };
         if self.keys_only && self.count_only {
-            return Err(Failure::bad_args("`--keys-only` and `--count-only` cannot be set at the same time, choose one"));
+            return Err(Failure::bad_args(
+                "`--keys-only` and `--count-only` cannot be set at the same time, choose one",
+            ));
         }
         let serializable = is_serializable(&self.consistency)?;
         let end = self.args.get(1).map(OsString::as_os_str);

@@ -140,5 +140,6 @@ fn member_id(args: &[String]) -> Result<u64, Failure> {
     let [id] = args else {
         return Err(Failure::bad_args("member ID is not provided"));
     };
-    go::parse_uint(id, 16).map_err(|error| Failure::bad_args(format!("bad member ID arg ({error}), expecting ID in Hex")))
+    go::parse_uint(id, 16)
+        .map_err(|error| Failure::bad_args(format!("bad member ID arg ({error}), expecting ID in Hex")))
 }

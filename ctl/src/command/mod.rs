@@ -222,13 +222,18 @@ mod tests {
     #[test]
     fn a_unique_prefix_names_a_command() {
         assert!(matches!(parse("etcdctl ver").unwrap().command, Some(Command::Version(_))));
-        assert!(matches!(parse("etcdctl lease time 1").unwrap().command, Some(Command::Lease(lease::Lease::Timetolive(_)))));
+        assert!(matches!(
+            parse("etcdctl lease time 1").unwrap().command,
+            Some(Command::Lease(lease::Lease::Timetolive(_)))
+        ));
         assert!(parse("etcdctl m").is_err());
     }
 
     #[test]
     fn booleans_take_a_value_behind_an_equals_sign_only() {
-        let Some(Command::Get(get)) = parse("etcdctl get --prefix --keys-only=false a").unwrap().command else { panic!() };
+        let Some(Command::Get(get)) = parse("etcdctl get --prefix --keys-only=false a").unwrap().command else {
+            panic!()
+        };
         assert!(get.prefix);
         assert!(!get.keys_only);
         assert_eq!(get.args, ["a"]);
@@ -253,7 +258,10 @@ mod tests {
         for (line, text) in [
             ("etcdctl get --foo", "unknown flag: --foo"),
             ("etcdctl get -x a", "unknown shorthand flag: 'x' in -x"),
-            ("etcdctl member foo", "unknown command \"foo\" for \"etcdctl member\"\nRun 'etcdctl member --help' for usage."),
+            (
+                "etcdctl member foo",
+                "unknown command \"foo\" for \"etcdctl member\"\nRun 'etcdctl member --help' for usage.",
+            ),
             ("etcdctl foo", "unknown command \"foo\" for \"etcdctl\"\nRun 'etcdctl --help' for usage."),
             (
                 "etcdctl get a --limit x",

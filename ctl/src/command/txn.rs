@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn a_malformed_comparison_is_shown() {
-        for line in [r#"ver("a" > "0""#, "ver", r#"ver("a") ? "0""#, r#"what("a") = "0""#, r#"ver("a") = "x""#, r#"ver("a")"#] {
+        for line in
+            [r#"ver("a" > "0""#, "ver", r#"ver("a") ? "0""#, r#"what("a") = "0""#, r#"ver("a") = "x""#, r#"ver("a")"#]
+        {
             let failure = parse_compare(line).unwrap_err();
             assert_eq!(failure.exit(), Exit::InvalidInput);
             assert!(failure.text().contains(line), "{}", failure.text());

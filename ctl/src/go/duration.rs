@@ -46,7 +46,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         rest = behind;
     }
     // Go keeps durations in an int64.
-    u64::try_from(nanos).ok().filter(|nanos| i64::try_from(*nanos).is_ok()).map(Duration::from_nanos).ok_or_else(invalid)
+    u64::try_from(nanos)
+        .ok()
+        .filter(|nanos| i64::try_from(*nanos).is_ok())
+        .map(Duration::from_nanos)
+        .ok_or_else(invalid)
 }
 
 /// `number` (digits with at most one point) times `length`.

@@ -126,7 +126,8 @@ impl Reply for TimeToLive {
             return out;
         }
         let mut line =
-            format!("lease {:016x} granted with TTL({}s), remaining({}s)", reply.id, reply.granted_ttl, reply.ttl).into_bytes();
+            format!("lease {:016x} granted with TTL({}s), remaining({}s)", reply.id, reply.granted_ttl, reply.ttl)
+                .into_bytes();
         if self.keys {
             line.extend_from_slice(b", attached keys([");
             line.extend(reply.keys.join(&b' '));

@@ -20,8 +20,8 @@ pub use lease::{Granted, KeptAlive, LeaseList, Revoked, TimeToLive};
 pub use member::{MemberChange, MemberChanged};
 pub use table::Table;
 pub use text::Text;
-pub(crate) use watch::kind_name;
 pub use watch::Watched;
+pub(crate) use watch::kind_name;
 
 use crate::failure::{Exit, Failure};
 
@@ -105,7 +105,10 @@ impl Output {
             Format::Table => reply.table().map(|table| table.render().into_bytes()),
         };
         let Some(bytes) = bytes else {
-            return Err(Failure::new(Exit::BadFeature, format!("{} not supported as output format", self.format.name())));
+            return Err(Failure::new(
+                Exit::BadFeature,
+                format!("{} not supported as output format", self.format.name()),
+            ));
         };
         write(&bytes)
     }

@@ -12,7 +12,9 @@ use crate::{raft, store, wal};
 pub enum Error {
     #[error(transparent)]
     StaticList(#[from] static_list::Error),
-    #[error("member {0:x} has already been bootstrapped: its data folder is gone; remove the member from the cluster and add it again")]
+    #[error(
+        "member {0:x} has already been bootstrapped: its data folder is gone; remove the member from the cluster and add it again"
+    )]
     AlreadyBootstrapped(u64),
     #[error("--initial-cluster-state=existing: joining a running cluster is not supported yet")]
     JoinUnbuilt,

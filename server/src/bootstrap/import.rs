@@ -51,8 +51,7 @@ pub fn import(folder: &DataFolder, wal_dir: &Path, options: &wal::Options) -> Re
     if imported.members.is_empty() {
         return Err(Error::NoMembers(database));
     }
-    let members =
-        imported.members.into_iter().map(|member| (member.id, member.peer_urls, member.is_learner)).collect();
+    let members = imported.members.into_iter().map(|member| (member.id, member.peer_urls, member.is_learner)).collect();
     write_log(&new_wal, options, &found, position, members)?;
 
     if !given.exists() {
@@ -148,12 +147,8 @@ fn write_log(
         data: raft::membership_entry(members).map_err(Error::Membership)?,
     };
     // This member votes for itself in the term that has passed: it has promised nobody else anything.
-    let state = HardState {
-        term: position.term,
-        vote: found.metadata.node_id,
-        commit: first.index,
-        vote_committed: false,
-    };
+    let state =
+        HardState { term: position.term, vote: found.metadata.node_id, commit: first.index, vote_committed: false };
     futures::executor::block_on(async {
         wal.purge_through(position, |_| {}).await?;
         wal.append(vec![entry], |_| {}).await?;

@@ -60,8 +60,7 @@ impl Deadline {
 impl Lessor {
     /// Starts counting; ends with the runtime.
     pub fn start(raft: raft::Handle, store: Store, election_timeout: Duration) -> Self {
-        let lessor =
-            Self(Arc::new(Inner { raft, store, extension: election_timeout, terms: Mutex::default() }));
+        let lessor = Self(Arc::new(Inner { raft, store, extension: election_timeout, terms: Mutex::default() }));
         let inner = Arc::downgrade(&lessor.0);
         tokio::spawn(async move {
             let mut look = tokio::time::interval(LOOK);

@@ -76,8 +76,8 @@ impl Listener {
         }
         let failed = |source| Error::Bind { url: url.to_string(), source };
         let address = resolve(url).await?;
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)
-            .map_err(failed)?;
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).map_err(failed)?;
         socket.set_reuse_address(true).map_err(failed)?;
         if options.reuse_port {
             socket.set_reuse_port(true).map_err(failed)?;

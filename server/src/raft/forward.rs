@@ -72,12 +72,8 @@ async fn run(transport: Transport, status: watch::Receiver<Status>, mut waiting:
                 Err(_) => break,
             }
         }
-        let peer_urls = status
-            .borrow()
-            .members
-            .iter()
-            .find(|member| member.id == leader)
-            .map(|member| member.peer_urls.clone());
+        let peer_urls =
+            status.borrow().members.iter().find(|member| member.id == leader).map(|member| member.peer_urls.clone());
         let Some(peer_urls) = peer_urls else {
             for waiting in batch {
                 // The requester may have gone.
@@ -94,8 +90,7 @@ async fn run(transport: Transport, status: watch::Receiver<Status>, mut waiting:
 }
 
 async fn call_leader(transport: &Transport, leader: u64, peer_urls: &[String], batch: Vec<Waiting>) {
-    let (data, decided): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|waiting| (waiting.data, waiting.decided)).unzip();
+    let (data, decided): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.data, waiting.decided)).unzip();
     let mut client = match transport.client(leader, peer_urls, Traffic::Forward) {
         Ok(client) => client,
         Err(error) => {

@@ -9,8 +9,8 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::oneshot;
 
-use super::types::{self, Entry, LogId, Proposal, TypeConfig, Vote};
 use super::membership;
+use super::types::{self, Entry, LogId, Proposal, TypeConfig, Vote};
 use crate::wal::{self, EntryKind, HardState, Wal};
 
 /// Bytes of entries in one append message to a follower; etcd's limit for the same message.

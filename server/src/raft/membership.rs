@@ -53,8 +53,7 @@ pub fn decode(data: &[u8]) -> Result<Membership, Error> {
 /// The entry data of the membership that a restored cluster begins with: id, peer URLs and whether it is a learner.
 pub fn entry(members: Vec<(u64, Vec<String>, bool)>) -> Result<Bytes, Error> {
     let voters: BTreeSet<u64> = members.iter().filter(|(_, _, learner)| !learner).map(|(id, _, _)| *id).collect();
-    let nodes: BTreeMap<u64, Peer> =
-        members.into_iter().map(|(id, peer_urls, _)| (id, Peer { peer_urls })).collect();
+    let nodes: BTreeMap<u64, Peer> = members.into_iter().map(|(id, peer_urls, _)| (id, Peer { peer_urls })).collect();
     let membership = Membership::new(vec![voters], nodes).map_err(|error| Error::Invalid(error.to_string()))?;
     Ok(encode(&membership))
 }

@@ -29,8 +29,8 @@ mod peer;
 
 pub use handle::{Error, Handle};
 pub use membership::{Error as MembershipError, entry as membership_entry, members as members_of};
+pub use peer::Refusal;
 pub use start::{Error as StartError, Options, start};
 pub use status::{Member, Status};
-pub use peer::Refusal;
 pub use transport::{CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER};
 pub use wire::MAX_MESSAGE_BYTES;

@@ -80,8 +80,7 @@ impl Handle {
         folder: PathBuf,
     ) -> Result<peer::SnapshotResponse, Refusal> {
         let received = snapshot_stream::receive(pieces, folder).await?;
-        let response =
-            self.0.raft.install_full_snapshot(received.vote, received.snapshot).await.map_err(stopped)?;
+        let response = self.0.raft.install_full_snapshot(received.vote, received.snapshot).await.map_err(stopped)?;
         Ok(peer::SnapshotResponse { vote: Some(wire::vote_to_wire(&response.vote)) })
     }
 

@@ -14,11 +14,11 @@ use super::handle::{Counts, Handle, Inner};
 use super::log_store::LogStore;
 use super::read::{self, Reads};
 use super::request_id::RequestIds;
+use super::snapshot_cadence;
 use super::state_machine::{Forwarded, StateMachine};
 use super::status;
 use super::transport::{Identity, Timing, Transport};
 use super::types::Peer;
-use super::snapshot_cadence;
 use crate::clock::Clock;
 use crate::store::{Store, Writer};
 use crate::wal::{HardState, Wal};
@@ -51,7 +51,13 @@ pub enum Error {
     Start(String),
 }
 
-pub async fn start(options: Options, wal: Wal, store: Store, writer: Writer, clock: &dyn Clock) -> Result<Handle, Error> {
+pub async fn start(
+    options: Options,
+    wal: Wal,
+    store: Store,
+    writer: Writer,
+    clock: &dyn Clock,
+) -> Result<Handle, Error> {
     let identity = options.identity;
     let log = LogStore::new(wal.clone());
     let forwarded = Arc::new(Forwarded::default());
@@ -120,8 +126,7 @@ async fn step_down(wal: &Wal, member_id: u64) -> io::Result<bool> {
 
 /// Every member of a static cluster writes the same first entry, so that any of them may start first.
 async fn initialize(inner: &Inner, members: Vec<(u64, Vec<String>)>) -> Result<(), Error> {
-    let members: BTreeMap<u64, Peer> =
-        members.into_iter().map(|(id, peer_urls)| (id, Peer { peer_urls })).collect();
+    let members: BTreeMap<u64, Peer> = members.into_iter().map(|(id, peer_urls)| (id, Peer { peer_urls })).collect();
     match inner.raft.initialize(members).await {
         Ok(()) => Ok(()),
         // Another member was quicker, and its log has reached us: the same entry stands in it.

@@ -170,9 +170,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    async fn get_current_snapshot(
-        &mut self,
-    ) -> io::Result<Option<openraft::alias::SnapshotOf<TypeConfig, Folder>>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<openraft::alias::SnapshotOf<TypeConfig, Folder>>> {
         // Asked at the start (nothing was taken yet) and whenever a follower needs one; then it is cut afresh, so that
         // the follower has the least to catch up with afterwards.
         if self.snapshot.lock().is_none() {

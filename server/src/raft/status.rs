@@ -34,11 +34,7 @@ impl Status {
         let members: Vec<Member> = metrics
             .membership_config
             .nodes()
-            .map(|(id, node)| Member {
-                id: *id,
-                peer_urls: node.peer_urls.clone(),
-                is_learner: !voters.contains(id),
-            })
+            .map(|(id, node)| Member { id: *id, peer_urls: node.peer_urls.clone(), is_learner: !voters.contains(id) })
             .collect();
         Self {
             leader: metrics.current_leader.unwrap_or_default(),

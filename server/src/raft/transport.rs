@@ -44,9 +44,15 @@ pub const TO_HEADER: &str = "x-raft-to";
 pub struct Transport {
     identity: Identity,
     timing: Timing,
-    channels: Arc<Mutex<HashMap<(u64, Traffic), (Vec<String>, Channel)>>>,
+    channels: Arc<Mutex<HashMap<(u64, Traffic), Opened>>>,
     /// Members that answer heartbeats; the others are silent or were never asked.
     active: Arc<Mutex<HashSet<u64>>>,
+}
+
+/// A channel and the addresses it was made for.
+struct Opened {
+    peer_urls: Vec<String>,
+    channel: Channel,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +88,7 @@ impl Transport {
     ) -> Result<PeerClient<Channel>, Unreachable<C>> {
         let mut channels = self.channels.lock();
         let channel = match channels.get(&(target, traffic)) {
-            Some((urls, channel)) if urls == peer_urls => channel.clone(),
+            Some(opened) if opened.peer_urls == peer_urls => opened.channel.clone(),
             _ => {
                 let url = peer_urls
                     .first()
@@ -97,7 +103,7 @@ impl Transport {
                     .initial_stream_window_size(4 << 20)
                     .initial_connection_window_size(16 << 20)
                     .connect_lazy();
-                channels.insert((target, traffic), (peer_urls.to_vec(), channel.clone()));
+                channels.insert((target, traffic), Opened { peer_urls: peer_urls.to_vec(), channel: channel.clone() });
                 channel
             }
         };
@@ -106,11 +112,9 @@ impl Transport {
 
     pub fn request<T>(&self, target: u64, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
-        for (name, id) in [
-            (CLUSTER_ID_HEADER, self.identity.cluster_id),
-            (FROM_HEADER, self.identity.member_id),
-            (TO_HEADER, target),
-        ] {
+        for (name, id) in
+            [(CLUSTER_ID_HEADER, self.identity.cluster_id), (FROM_HEADER, self.identity.member_id), (TO_HEADER, target)]
+        {
             if let Ok(value) = format!("{id:x}").parse() {
                 request.metadata_mut().insert(name, value);
             }

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use openraft::EntryPayload;
-use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
-};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse};
 use quorate_proto::peer;
 
 use super::membership;
@@ -77,9 +75,7 @@ fn entry_to_wire(entry: Entry) -> peer::LogEntry {
     let payload = match entry.payload {
         EntryPayload::Blank => peer::log_entry::Payload::Blank(true),
         EntryPayload::Normal(Proposal(data)) => peer::log_entry::Payload::Request(data),
-        EntryPayload::Membership(membership) => {
-            peer::log_entry::Payload::Membership(membership::encode(&membership))
-        }
+        EntryPayload::Membership(membership) => peer::log_entry::Payload::Membership(membership::encode(&membership)),
     };
     peer::LogEntry { term, index, payload: Some(payload) }
 }

@@ -25,7 +25,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache_bytes: 64 << 20,
-            write_buffer_bytes: 32 << 20,
+            write_buffer_bytes: 16 << 20,
             max_open_files: 1024,
             // etcd's --compaction-batch-limit and --compaction-sleep-interval.
             compaction_batch_rows: 1000,

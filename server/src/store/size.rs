@@ -30,5 +30,7 @@ pub(super) fn row_bytes(family: Family, key: usize, value: usize) -> i64 {
 
 /// Pages for so many bytes of rows.
 pub(super) fn in_use(rows_bytes: i64) -> i64 {
-    EMPTY_BYTES + rows_bytes.div_euclid(PAGE_BYTES) * PAGE_BYTES + if rows_bytes % PAGE_BYTES == 0 { 0 } else { PAGE_BYTES }
+    EMPTY_BYTES
+        + rows_bytes.div_euclid(PAGE_BYTES) * PAGE_BYTES
+        + if rows_bytes % PAGE_BYTES == 0 { 0 } else { PAGE_BYTES }
 }

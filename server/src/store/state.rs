@@ -110,8 +110,8 @@ pub(super) mod meta {
 
     impl Applied {
         pub fn encode(self) -> Bytes {
-            let words =
-                [self.position.term, self.position.index, self.revision as u64, self.total_bytes as u64].map(u64::to_be_bytes);
+            let words = [self.position.term, self.position.index, self.revision as u64, self.total_bytes as u64]
+                .map(u64::to_be_bytes);
             Bytes::copy_from_slice(words.as_flattened())
         }
 

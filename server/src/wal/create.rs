@@ -39,7 +39,9 @@ pub(super) fn create(dir: &Path, metadata: Metadata, options: &Options) -> Resul
 
     disk.rename(&temporary, dir).map_err(Error::io("name log folder", dir))?;
     match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => disk.sync_dir(parent).map_err(Error::io("sync folder", parent)),
+        Some(parent) if !parent.as_os_str().is_empty() => {
+            disk.sync_dir(parent).map_err(Error::io("sync folder", parent))
+        }
         _ => disk.sync_dir(Path::new(".")).map_err(Error::io("sync folder", dir)),
     }
 }

@@ -38,7 +38,9 @@ pub enum Error {
     #[error("the write-ahead log is closed")]
     Closed,
 
-    #[error("entry {found} does not follow {last}: append entries one after the other, and truncate before replacing any")]
+    #[error(
+        "entry {found} does not follow {last}: append entries one after the other, and truncate before replacing any"
+    )]
     NotConsecutive { last: Position, found: Position },
     #[error("entry {found} has a lower term than {last} before it")]
     TermWentBack { last: Position, found: Position },

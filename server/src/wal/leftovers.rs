@@ -32,7 +32,10 @@ impl Leftovers {
                 found.end = at + last as u64 + 1;
                 if found.sync_mark.is_none() {
                     let offsets = (0..=last).step_by(ALIGNMENT).filter(|offset| at + *offset as u64 > start);
-                    found.sync_mark = offsets.into_iter().find(|offset| is_sync_mark(&bytes[*offset..])).map(|offset| at + offset as u64);
+                    found.sync_mark = offsets
+                        .into_iter()
+                        .find(|offset| is_sync_mark(&bytes[*offset..]))
+                        .map(|offset| at + offset as u64);
                 }
             }
             if filled < chunk.len() || at + filled as u64 >= size {

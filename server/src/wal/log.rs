@@ -54,7 +54,10 @@ impl Wal {
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovered), Error> {
         let (log, recovered, mut writer) = Self::open_by_hand(dir, options)?;
         writer.prepare_ahead();
-        let thread = thread::Builder::new().name("wal".to_owned()).spawn(move || writer.run()).map_err(Error::io("start the thread of", dir))?;
+        let thread = thread::Builder::new()
+            .name("wal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(Error::io("start the thread of", dir))?;
         *log.owner.thread.lock() = Some(thread);
         Ok((log, recovered))
     }
@@ -66,7 +69,11 @@ impl Wal {
     }
 
     /// Appends entries, which must follow on the last one. They can be read as soon as this returns.
-    pub async fn append(&self, entries: Vec<Entry>, done: impl FnOnce(io::Result<()>) + Send + 'static) -> Result<(), Error> {
+    pub async fn append(
+        &self,
+        entries: Vec<Entry>,
+        done: impl FnOnce(io::Result<()>) + Send + 'static,
+    ) -> Result<(), Error> {
         self.shared()
             .enqueue(|state| {
                 let mut last = state.last;
@@ -98,14 +105,21 @@ impl Wal {
 
     /// Saves term and vote. A commit index never goes back: the higher of this one and the one known is saved, but at most that of the
     /// last entry.
-    pub async fn save_state(&self, state: HardState, done: impl FnOnce(io::Result<()>) + Send + 'static) -> Result<(), Error> {
+    pub async fn save_state(
+        &self,
+        state: HardState,
+        done: impl FnOnce(io::Result<()>) + Send + 'static,
+    ) -> Result<(), Error> {
         self.shared()
             .enqueue(|shared| {
                 let before = shared.hard_state.unwrap_or_default();
                 if state.term < before.term || state.term == 0 {
                     return Err(Error::StateWentBack { last: before.term.max(1), found: state.term });
                 }
-                let state = HardState { commit: state.commit.max(before.commit).min(shared.last.index.max(before.commit)), ..state };
+                let state = HardState {
+                    commit: state.commit.max(before.commit).min(shared.last.index.max(before.commit)),
+                    ..state
+                };
                 shared.hard_state = Some(state);
                 Ok(Command::State { state, done: Box::new(done) })
             })
@@ -166,7 +180,11 @@ impl Wal {
     ///
     /// A position that the log doesn't have, behind its end or of another term, is that of a snapshot received from elsewhere: the
     /// whole log is forgotten and goes on behind it.
-    pub async fn purge_through(&self, position: Position, done: impl FnOnce(io::Result<()>) + Send + 'static) -> Result<(), Error> {
+    pub async fn purge_through(
+        &self,
+        position: Position,
+        done: impl FnOnce(io::Result<()>) + Send + 'static,
+    ) -> Result<(), Error> {
         self.shared()
             .enqueue(|state| {
                 let position = if position.index <= state.purged.index { state.purged } else { position };

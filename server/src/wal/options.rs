@@ -8,7 +8,7 @@ use super::disk::{Disk, RealDisk};
 pub struct Options {
     /// Size a segment is given in advance, in bytes. Default 64 MB, as etcd. A single larger record makes a larger segment.
     pub segment_bytes: u64,
-    /// Most bytes of durable entries kept in memory, each counted as its data and [`ENTRY_OVERHEAD_BYTES`]. Default 32 MiB. Entries
+    /// Most bytes of durable entries kept in memory, each counted as its data and [`ENTRY_OVERHEAD_BYTES`]. Default 16 MiB. Entries
     /// that aren't durable yet are kept beyond it; `queue_bytes` bounds those.
     pub tail_bytes: usize,
     /// Bytes that may wait to be written. Default 16 MiB; the one command that crosses the bound is still let in.
@@ -29,7 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64_000_000,
-            tail_bytes: 32 << 20,
+            tail_bytes: 16 << 20,
             queue_bytes: 16 << 20,
             queue_commands: 4096,
             observer: Arc::new(Unobserved),

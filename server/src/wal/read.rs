@@ -39,7 +39,8 @@ pub(super) fn read(shared: &Shared, range: Range<u64>, limit_bytes: usize) -> Re
             return Ok(recent(&mut budget));
         }
         let disk_end = memory_from.min(end);
-        let runs = state.catalog.runs(range.start, disk_end).ok_or(Error::Purged { index: range.start, first_index })?;
+        let runs =
+            state.catalog.runs(range.start, disk_end).ok_or(Error::Purged { index: range.start, first_index })?;
         // The budget of what comes from disk isn't known yet; these are shared, not copied.
         (runs, recent(&mut budget.clone()))
     };

@@ -74,7 +74,14 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<(Recovered, Arc<Shar
     for (at, name) in names.iter().enumerate() {
         let path = dir.join(name.to_string());
         let file = disk.open(&path).map_err(Error::io("open", &path))?;
-        let mut scan = Scan { path, file, name: *name, last_segment: at + 1 == names.len(), catalog: &mut catalog, marking: &mut marking };
+        let mut scan = Scan {
+            path,
+            file,
+            name: *name,
+            last_segment: at + 1 == names.len(),
+            catalog: &mut catalog,
+            marking: &mut marking,
+        };
         let scanned = scan.run(&mut replay, chain)?;
         chain = Some(scanned.crc);
         end = Some((scanned, scan.path, scan.file, *name));
@@ -195,7 +202,12 @@ impl Scan<'_> {
     fn run(&mut self, replay: &mut Replay, chain: Option<u32>) -> Result<Scanned, Error> {
         let size = self.file.size().map_err(Error::io("read", &self.path))?;
         let mut highest_index = replay.last_index();
-        self.catalog.push_segment(Segment { name: self.name, path: self.path.clone(), file: self.file.clone(), highest_index });
+        self.catalog.push_segment(Segment {
+            name: self.name,
+            path: self.path.clone(),
+            file: self.file.clone(),
+            highest_index,
+        });
 
         let reader = BufReader::with_capacity(size.min(SCAN_BYTES) as usize, FileReader::new(self.file.clone(), 0));
         let mut decoder = Decoder::new(reader, size, chain, self.last_segment);

@@ -58,10 +58,14 @@ impl Replay {
     /// Takes the next record. Whether it drops all entries before; `Err` says why it cannot be there.
     pub(super) fn record(&mut self, record: Record) -> Result<bool, String> {
         match record {
-            Record::Metadata { node_id, cluster_id } => self.take_metadata(Metadata { node_id, cluster_id }).map(|()| false),
+            Record::Metadata { node_id, cluster_id } => {
+                self.take_metadata(Metadata { node_id, cluster_id }).map(|()| false)
+            }
             Record::Entry(entry) => self.take_entry(entry).map(|()| false),
             Record::State(state) => self.take_state(state).map(|()| false),
-            Record::Snapshot(snapshot) => Ok(self.take_snapshot(Position { term: snapshot.term, index: snapshot.index })),
+            Record::Snapshot(snapshot) => {
+                Ok(self.take_snapshot(Position { term: snapshot.term, index: snapshot.index }))
+            }
             Record::Crc(_) => Ok(false),
         }
     }
@@ -97,7 +101,9 @@ impl Replay {
         }
         let committed = self.state.map_or(0, |state| state.commit);
         if index <= committed {
-            return Err(format!("entry {index} would replace one of the entries through {committed}, which are committed"));
+            return Err(format!(
+                "entry {index} would replace one of the entries through {committed}, which are committed"
+            ));
         }
         if let Some(before) = self.terms.term_of(index - 1).filter(|before| *before > term) {
             return Err(format!("entry {index} of term {term} follows one of term {before}"));

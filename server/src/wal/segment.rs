@@ -29,7 +29,13 @@ impl Blank {
 
     /// Writes the head and gives the segment its name. Once this returns the segment is there after any crash; if it doesn't, it is
     /// there whole or not at all. Everything in the segment before must be durable.
-    pub(super) fn publish(self, disk: &dyn Disk, dir: &Path, name: SegmentName, head: &[u8]) -> Result<(PathBuf, Arc<dyn File>), Failure> {
+    pub(super) fn publish(
+        self,
+        disk: &dyn Disk,
+        dir: &Path,
+        name: SegmentName,
+        head: &[u8],
+    ) -> Result<(PathBuf, Arc<dyn File>), Failure> {
         let Self { path, file } = self;
         file.write_all_at(head, 0).map_err(|source| Failure::new("write log segment", &path, source))?;
         file.sync_all().map_err(|source| Failure::new("sync log segment", &path, source))?;

@@ -95,7 +95,8 @@ impl State {
 
     /// Whether the log has this position, be it only as the one in front of the first entry.
     pub(super) fn has(&self, position: Position) -> bool {
-        position == self.purged || position.index > self.purged.index && self.terms.term_of(position.index) == Some(position.term)
+        position == self.purged
+            || position.index > self.purged.index && self.terms.term_of(position.index) == Some(position.term)
     }
 
     /// Moves the start of the log behind `position`; `reset` also drops what is behind it.

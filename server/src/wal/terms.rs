@@ -69,13 +69,19 @@ mod tests {
         for position in [at(1, 1), at(1, 2), at(3, 3), at(3, 4), at(4, 5)] {
             terms.push(position);
         }
-        assert_eq!((0..7).map(|index| terms.term_of(index)).collect::<Vec<_>>(), [Some(0), Some(1), Some(1), Some(3), Some(3), Some(4), None]);
+        assert_eq!(
+            (0..7).map(|index| terms.term_of(index)).collect::<Vec<_>>(),
+            [Some(0), Some(1), Some(1), Some(3), Some(3), Some(4), None]
+        );
         terms.truncate_after(3);
         terms.push(at(5, 4));
         assert_eq!((2..6).map(|index| terms.term_of(index)).collect::<Vec<_>>(), [Some(1), Some(3), Some(5), None]);
         terms.start_at(at(3, 3));
         assert_eq!((2..6).map(|index| terms.term_of(index)).collect::<Vec<_>>(), [None, Some(3), Some(5), None]);
         terms.start_at(at(7, 10));
-        assert_eq!((4..12).map(|index| terms.term_of(index)).collect::<Vec<_>>(), [None, None, None, None, None, None, Some(7), None]);
+        assert_eq!(
+            (4..12).map(|index| terms.term_of(index)).collect::<Vec<_>>(),
+            [None, None, None, None, None, None, Some(7), None]
+        );
     }
 }

@@ -232,7 +232,10 @@ impl Writer {
         let members = match record {
             Record::Snapshot(Snapshot { conf_state: Some(state), .. }) => {
                 // An id takes at most 11 bytes.
-                11 * (state.voters.len() + state.learners.len() + state.voters_outgoing.len() + state.learners_next.len())
+                11 * (state.voters.len()
+                    + state.learners.len()
+                    + state.voters_outgoing.len()
+                    + state.learners_next.len())
             }
             _ => 0,
         };
@@ -250,7 +253,8 @@ impl Writer {
     /// Begins a new segment if the record doesn't fit into this one any more. A record larger than a whole segment gets one to itself,
     /// which grows.
     fn make_room(&mut self, data_bytes: usize) -> Result<(), Failure> {
-        let end = self.active.offset + (self.buffer.len() + data_bytes + FRAME_OVERHEAD_BYTES_MAX + SYNC_MARK_BYTES) as u64;
+        let end =
+            self.active.offset + (self.buffer.len() + data_bytes + FRAME_OVERHEAD_BYTES_MAX + SYNC_MARK_BYTES) as u64;
         if end > self.options.segment_bytes && self.active.begun {
             self.cut()?;
         }
@@ -271,9 +275,15 @@ impl Writer {
 
         let mut state = self.shared.state.lock();
         state.catalog.raise(self.active.name.sequence, self.active.highest_index);
-        self.active = Active { name, path, file, offset: head.len() as u64, begun: false, highest_index: self.last_index };
+        self.active =
+            Active { name, path, file, offset: head.len() as u64, begun: false, highest_index: self.last_index };
         let Active { name, path, file, highest_index, .. } = &self.active;
-        state.catalog.push_segment(Segment { name: *name, path: path.clone(), file: file.clone(), highest_index: *highest_index });
+        state.catalog.push_segment(Segment {
+            name: *name,
+            path: path.clone(),
+            file: file.clone(),
+            highest_index: *highest_index,
+        });
         drop(state);
         self.put_sync_mark();
         Ok(())
@@ -316,7 +326,13 @@ impl Writer {
     /// or below it. One that cannot be removed is tried again with the next purge: it costs space, nothing else.
     fn remove_segments(&mut self, index: u64) {
         loop {
-            let oldest = self.shared.state.lock().catalog.oldest_below(index, self.purge_sequence).map(|segment| segment.path.clone());
+            let oldest = self
+                .shared
+                .state
+                .lock()
+                .catalog
+                .oldest_below(index, self.purge_sequence)
+                .map(|segment| segment.path.clone());
             let Some(path) = oldest else { return };
             // One after the other, each durable before the next: a hole in the row of segments would stop the next start.
             let disk = &self.options.disk;

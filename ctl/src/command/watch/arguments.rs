@@ -50,7 +50,8 @@ impl Environment {
 
 /// The target from either the arguments or the environment: both at once is a mistake.
 pub(super) fn target(args: &[OsString], environment: &Environment) -> Result<Target, &'static str> {
-    let make = |key: &OsStr, end: Option<&OsString>| Target { key: to_bytes(key), range_end: end.map(|end| to_bytes(end)) };
+    let make =
+        |key: &OsStr, end: Option<&OsString>| Target { key: to_bytes(key), range_end: end.map(|end| to_bytes(end)) };
     match (args, &environment.key) {
         ([], Some(key)) => Ok(make(key, environment.range_end.as_ref())),
         ([], None) => Err(BAD_NUMBER),

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use futures::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tower::ServiceExt;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
 
 use crate::metrics::Metrics;
 
@@ -103,7 +103,10 @@ impl<P: Probe> Admin<P> {
 }
 
 /// Serves a connection's request by a router.
-pub fn serve(router: Router, request: Request<Incoming>) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
+pub fn serve(
+    router: Router,
+    request: Request<Incoming>,
+) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
     Box::pin(async move { Ok(router.oneshot(request.map(axum::body::Body::new)).await?.map(Body::new)) })
 }
 

@@ -55,10 +55,7 @@ impl Cluster for Service {
         Ok(Response::new(pb::MemberListResponse { header, members: members(&self.member) }))
     }
 
-    async fn member_add(
-        &self,
-        _: Request<pb::MemberAddRequest>,
-    ) -> Result<Response<pb::MemberAddResponse>, Status> {
+    async fn member_add(&self, _: Request<pb::MemberAddRequest>) -> Result<Response<pb::MemberAddResponse>, Status> {
         Err(status::not_there("adding a member"))
     }
 

@@ -29,9 +29,8 @@ impl Health for Service {
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         use futures::StreamExt;
-        let now = check(request.get_ref()).unwrap_or(HealthCheckResponse {
-            status: ServingStatus::ServiceUnknown as i32,
-        });
+        let now =
+            check(request.get_ref()).unwrap_or(HealthCheckResponse { status: ServingStatus::ServiceUnknown as i32 });
         // The state does not change while the server runs: one answer, then silence.
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(now)]).chain(futures::stream::pending()))))
     }

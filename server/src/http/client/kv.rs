@@ -26,9 +26,8 @@ impl Service {
     }
 
     async fn read(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
-        let wide = !request.range_end.is_empty()
-            && !request.count_only
-            && !(1..=INLINE_RANGE_KEYS).contains(&request.limit);
+        let wide =
+            !request.range_end.is_empty() && !request.count_only && !(1..=INLINE_RANGE_KEYS).contains(&request.limit);
         if !wide {
             return self.member.store().range(&request).map_err(status::store);
         }
@@ -139,4 +138,3 @@ impl Kv for Service {
         Ok(Response::new(response))
     }
 }
-

@@ -31,12 +31,8 @@ pub fn range_stream(request: &pb::RangeRequest) -> Result<(), Status> {
     if !natural {
         return Err(Status::new(Code::Unimplemented, "RangeStream does not support custom sort orders"));
     }
-    let filtered = [
-        request.min_mod_revision,
-        request.max_mod_revision,
-        request.min_create_revision,
-        request.max_create_revision,
-    ];
+    let filtered =
+        [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
     if filtered.iter().any(|bound| *bound != 0) {
         return Err(Status::new(Code::Unimplemented, "RangeStream does not support revision filters"));
     }
@@ -131,10 +127,8 @@ fn written(ops: &[pb::RequestOp]) -> Result<Written, Status> {
     let mut own_puts = BTreeMap::new();
     for op in ops {
         match &op.request {
-            Some(Op::RequestPut(request)) => {
-                if own_puts.insert(request.key.clone(), ()).is_some() {
-                    return Err(invalid(Invalid::DuplicateKey));
-                }
+            Some(Op::RequestPut(request)) if own_puts.insert(request.key.clone(), ()).is_some() => {
+                return Err(invalid(Invalid::DuplicateKey));
             }
             Some(Op::RequestTxn(request)) => {
                 // The two branches exclude each other, so that both may write the same key.

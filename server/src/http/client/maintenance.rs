@@ -100,10 +100,7 @@ impl Maintenance for Service {
         }))
     }
 
-    async fn defragment(
-        &self,
-        _: Request<pb::DefragmentRequest>,
-    ) -> Result<Response<pb::DefragmentResponse>, Status> {
+    async fn defragment(&self, _: Request<pb::DefragmentRequest>) -> Result<Response<pb::DefragmentResponse>, Status> {
         tracing::info!("starting defragment");
         self.on_store(crate::store::Store::defragment).await?;
         tracing::info!("finished defragment");
@@ -119,12 +116,12 @@ impl Maintenance for Service {
     async fn hash_kv(&self, request: Request<pb::HashKvRequest>) -> Result<Response<pb::HashKvResponse>, Status> {
         let revision = request.into_inner().revision;
         let hashed = self.on_store(move |store| store.hash_kv(revision)).await?;
-        let header = self.member.header(self.member.store().revision());
+        let header = self.member.header(hashed.revision);
         Ok(Response::new(pb::HashKvResponse {
             header: Some(header),
             hash: hashed.hash,
             compact_revision: hashed.compact_revision,
-            hash_revision: hashed.revision,
+            hash_revision: hashed.hash_revision,
         }))
     }
 
@@ -141,10 +138,7 @@ impl Maintenance for Service {
         Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 
-    async fn downgrade(
-        &self,
-        _: Request<pb::DowngradeRequest>,
-    ) -> Result<Response<pb::DowngradeResponse>, Status> {
+    async fn downgrade(&self, _: Request<pb::DowngradeRequest>) -> Result<Response<pb::DowngradeResponse>, Status> {
         Err(status::not_there("downgrading"))
     }
 }

@@ -104,7 +104,8 @@ impl Services {
         Box::pin(async move {
             let response = answer.await?;
             // A failed call has its status in the headers; the status of a stream that began is in its trailers.
-            counted.handled(Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code()));
+            counted
+                .handled(Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code()));
             Ok(response)
         })
     }

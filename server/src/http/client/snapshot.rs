@@ -90,7 +90,8 @@ fn describe(exported: &Exported) -> MemberRows {
         // A store without a membership has no rows about members either.
         Some(Err(_)) | None => return MemberRows::default(),
     };
-    let ids = |learners: bool| members.iter().filter(move |member| member.is_learner == learners).map(|member| member.id);
+    let ids =
+        |learners: bool| members.iter().filter(move |member| member.is_learner == learners).map(|member| member.id);
     let mut state = serde_json::json!({ "voters": ids(false).collect::<Vec<_>>(), "auto_leave": false });
     let learners: Vec<u64> = ids(true).collect();
     if !learners.is_empty() {
@@ -118,10 +119,7 @@ fn describe(exported: &Exported) -> MemberRows {
     MemberRows { members: rows, members_removed: Vec::new(), conf_state: Some(Bytes::from(state.to_string())) }
 }
 
-fn send(
-    mut file: File,
-    pieces: &tokio::sync::mpsc::Sender<Result<pb::SnapshotResponse, Status>>,
-) -> io::Result<()> {
+fn send(mut file: File, pieces: &tokio::sync::mpsc::Sender<Result<pb::SnapshotResponse, Status>>) -> io::Result<()> {
     let mut remaining = file.metadata()?.len();
     file.rewind()?;
     let version = storage_version();

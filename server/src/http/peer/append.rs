@@ -13,7 +13,8 @@ pub type Responses = Pin<Box<dyn Stream<Item = Result<peer::AppendResponse, Stat
 
 pub fn stream(raft: &Handle, requests: Streaming<peer::AppendRequest>) -> Responses {
     // A broken stream ends; the leader opens another.
-    let requests = requests.take_while(|request| futures::future::ready(request.is_ok())).filter_map(async |request| request.ok());
+    let requests =
+        requests.take_while(|request| futures::future::ready(request.is_ok())).filter_map(async |request| request.ok());
     Box::pin(raft.append_stream(Box::pin(requests)).map(|response| response.map_err(status)))
 }
 

@@ -65,10 +65,7 @@ impl Peer for Service {
         snapshot::install(&self.raft, &self.snapshot_dir, request.into_inner()).await.map(Response::new)
     }
 
-    async fn propose(
-        &self,
-        request: Request<peer::ProposeRequest>,
-    ) -> Result<Response<peer::ProposeResponse>, Status> {
+    async fn propose(&self, request: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {
         identity::check(request.metadata(), self.raft.identity())?;
         forward::propose(&self.raft, request.into_inner()).await.map(Response::new)
     }

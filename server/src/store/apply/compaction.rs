@@ -8,7 +8,10 @@ use crate::store::{
     state::meta,
 };
 
-pub(super) fn compact(on: &mut Execution<'_>, request: &pb::CompactionRequest) -> Result<pb::CompactionResponse, Error> {
+pub(super) fn compact(
+    on: &mut Execution<'_>,
+    request: &pb::CompactionRequest,
+) -> Result<pb::CompactionResponse, Error> {
     let revision = request.revision;
     if revision <= on.state.compacted {
         return Err(Refusal::Compacted.into());

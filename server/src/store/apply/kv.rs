@@ -60,7 +60,8 @@ pub(super) fn delete_range(
     let prev_kvs;
     let deleted;
     if request.range_end.is_empty() {
-        prev_kvs = if request.prev_kv { on.current(&request.key)?.map(Into::into).into_iter().collect() } else { Vec::new() };
+        prev_kvs =
+            if request.prev_kv { on.current(&request.key)?.map(Into::into).into_iter().collect() } else { Vec::new() };
         deleted = i64::from(on.delete_pair(&request.key));
     } else {
         let range = pb::RangeRequest {

@@ -28,7 +28,10 @@ pub(super) fn grant(on: &mut Execution<'_>, request: &pb::LeaseGrantRequest) -> 
 }
 
 /// The lease's keys die in one revision, in key order.
-pub(super) fn revoke(on: &mut Execution<'_>, request: &pb::LeaseRevokeRequest) -> Result<pb::LeaseRevokeResponse, Error> {
+pub(super) fn revoke(
+    on: &mut Execution<'_>,
+    request: &pb::LeaseRevokeRequest,
+) -> Result<pb::LeaseRevokeResponse, Error> {
     let id = request.id;
     let Some((_, row)) = on.state.leases.row(id) else {
         return Err(Refusal::LeaseNotFound.into());

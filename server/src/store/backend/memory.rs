@@ -1,11 +1,6 @@
 //! Rows in plain memory: for tests and simulation.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;

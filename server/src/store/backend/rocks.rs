@@ -76,7 +76,9 @@ impl Rocks {
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, Error> {
-        self.db.cf_handle(family.name()).ok_or_else(|| Error::Damaged(format!("column family {} is missing", family.name())))
+        self.db
+            .cf_handle(family.name())
+            .ok_or_else(|| Error::Damaged(format!("column family {} is missing", family.name())))
     }
 
     fn families(&self) -> Result<Vec<&ColumnFamily>, Error> {

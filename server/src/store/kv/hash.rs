@@ -84,15 +84,18 @@ fn try_hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, Error> {
     };
     let upper = revision.checked_add(1).map(RowKey::bound);
     let mut failure = None;
-    snapshot.scan(Family::Key, &[], upper.as_ref().map(<[u8; 8]>::as_slice), &mut |key, value| {
-        match each(key, value) {
+    snapshot.scan(
+        Family::Key,
+        &[],
+        upper.as_ref().map(<[u8; 8]>::as_slice),
+        &mut |key, value| match each(key, value) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failure = Some(error);
                 ControlFlow::Break(())
             }
-        }
-    })?;
+        },
+    )?;
     if let Some(failure) = failure {
         return Err(failure);
     }

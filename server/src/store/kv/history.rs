@@ -40,20 +40,25 @@ fn events(store: &Store, from: i64, to: i64, limit_bytes: usize) -> Result<Vec<A
     let mut bytes = 0;
     let mut damaged = None;
     let upper = to.checked_add(1).map(RowKey::bound);
-    backend.scan(Family::Key, &RowKey::bound(from.max(0)), upper.as_ref().map(<[u8; 8]>::as_slice), &mut |key, value| {
-        let Some(key) = RowKey::parse(key) else {
-            damaged = Some(Error::Damaged("the history holds a row whose key is no revision".to_owned()));
-            return ControlFlow::Break(());
-        };
-        // Only between revisions.
-        let new = rows.last().is_some_and(|(last, _)| last.revision().main != key.revision().main);
-        if new && bytes >= limit_bytes {
-            return ControlFlow::Break(());
-        }
-        bytes += key.as_bytes().len() + value.len();
-        rows.push((key, Bytes::copy_from_slice(value)));
-        ControlFlow::Continue(())
-    })?;
+    backend.scan(
+        Family::Key,
+        &RowKey::bound(from.max(0)),
+        upper.as_ref().map(<[u8; 8]>::as_slice),
+        &mut |key, value| {
+            let Some(key) = RowKey::parse(key) else {
+                damaged = Some(Error::Damaged("the history holds a row whose key is no revision".to_owned()));
+                return ControlFlow::Break(());
+            };
+            // Only between revisions.
+            let new = rows.last().is_some_and(|(last, _)| last.revision().main != key.revision().main);
+            if new && bytes >= limit_bytes {
+                return ControlFlow::Break(());
+            }
+            bytes += key.as_bytes().len() + value.len();
+            rows.push((key, Bytes::copy_from_slice(value)));
+            ControlFlow::Continue(())
+        },
+    )?;
     if let Some(damaged) = damaged {
         return Err(damaged);
     }

@@ -1,7 +1,7 @@
 //! Keys and their history: rows by revision, the index over them, and what reads them.
 
-mod compare;
 pub mod compactor;
+mod compare;
 pub mod hash;
 mod history;
 pub mod index;

@@ -5,13 +5,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 use quorate_proto::served::etcdserverpb as pb;
 
-use super::{
-    Selection, Source,
-    index::Version,
-    range_reply,
-    revision::Revision,
-    row::RowKey,
-};
+use super::{Selection, Source, index::Version, range_reply, revision::Revision, row::RowKey};
 use crate::store::{
     backend::View,
     error::{Error, Refusal},

@@ -11,11 +11,7 @@ use quorate_proto::{
     },
 };
 
-use super::{
-    Selection, Source,
-    row::Pair,
-    selection::Found,
-};
+use super::{Selection, Source, row::Pair, selection::Found};
 use crate::store::{
     apply::header,
     error::{Error, Refusal},
@@ -23,7 +19,10 @@ use crate::store::{
 
 /// Answers a range. Sorting and filtering happen on what the index knows; rows are read only for what the reply holds, unless
 /// values decide the order.
-pub(in crate::store) fn range_reply(source: &impl Source, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
+pub(in crate::store) fn range_reply(
+    source: &impl Source,
+    request: &pb::RangeRequest,
+) -> Result<pb::RangeResponse, Error> {
     let now = source.revision();
     let at = if request.revision > 0 { request.revision } else { now };
     if at > now {

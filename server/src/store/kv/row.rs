@@ -221,7 +221,11 @@ mod tests {
 
     #[test]
     fn row_keys_sort_by_revision_and_read_back() {
-        let rows = [RowKey::put(Revision::new(2, 0)), RowKey::tombstone(Revision::new(2, 1)), RowKey::put(Revision::new(300, 0))];
+        let rows = [
+            RowKey::put(Revision::new(2, 0)),
+            RowKey::tombstone(Revision::new(2, 1)),
+            RowKey::put(Revision::new(300, 0)),
+        ];
         assert!(rows.is_sorted());
         for row in rows {
             assert_eq!(RowKey::parse(row.as_bytes()), Some(row));

@@ -36,11 +36,11 @@ pub(in crate::store) struct Selection<'r> {
 impl<'r> Selection<'r> {
     pub(in crate::store) fn new(request: &'r pb::RangeRequest) -> Self {
         let (target, order) = (request.sort_target(), request.sort_order());
-        // The order of the walk is the order of the reply if keys decide it, and then (as with no order at all) a limit can end the
-        // walk; one more is walked, to know that there is more.
-        let in_walk_order = order == SortOrder::None || target == SortTarget::Key;
+        // A limit can end the walk if keys decide the reply's order, and one more is walked to know that there is more. As in etcd
+        // it also does without an order whatever the target, but not with a filter.
+        let limit_ends_walk = target == SortTarget::Key || (order == SortOrder::None && !filters(request));
         let enough = match usize::try_from(request.limit) {
-            Ok(limit) if limit > 0 && in_walk_order => limit.saturating_add(1),
+            Ok(limit) if limit > 0 && limit_ends_walk => limit.saturating_add(1),
             _ => usize::MAX,
         };
         let backwards = target == SortTarget::Key && order == SortOrder::Descend;
@@ -135,4 +135,11 @@ impl<'r> Selection<'r> {
     pub(in crate::store) fn into_found(self) -> Vec<Found> {
         self.found
     }
+}
+
+fn filters(request: &pb::RangeRequest) -> bool {
+    request.min_mod_revision != 0
+        || request.max_mod_revision != 0
+        || request.min_create_revision != 0
+        || request.max_create_revision != 0
 }

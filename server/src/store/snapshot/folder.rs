@@ -84,7 +84,9 @@ fn numbered(root: &Path) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(root).map_err(Error::file(root))? {
         let name = entry.map_err(Error::file(root))?.file_name();
-        numbers.extend(name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|number| number.parse::<u64>().ok()));
+        numbers.extend(
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|number| number.parse::<u64>().ok()),
+        );
     }
     Ok(numbers)
 }

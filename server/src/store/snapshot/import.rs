@@ -81,7 +81,9 @@ impl Import {
         match bucket {
             Bucket::Key => {
                 let (Some(row), Some(_)) = (RowKey::parse(key), Pair::parse(value)) else {
-                    return Err(Error::Damaged(format!("the bucket key holds a row that is no version of a key: {key:02x?}")));
+                    return Err(Error::Damaged(format!(
+                        "the bucket key holds a row that is no version of a key: {key:02x?}"
+                    )));
                 };
                 self.newest = row.revision().main;
                 self.batch.rows.push((row, Bytes::copy_from_slice(value)));
@@ -93,7 +95,9 @@ impl Import {
             Bucket::MembersRemoved => self.found.removed_members.push(member_id(key)?),
             Bucket::Meta => self.meta(key, value)?,
             Bucket::Auth if key == b"authEnabled" && value == [1] => {
-                return Err(Error::Folder("authentication is enabled in the file and not supported here; disable it before".to_owned()));
+                return Err(Error::Folder(
+                    "authentication is enabled in the file and not supported here; disable it before".to_owned(),
+                ));
             }
             Bucket::Auth | Bucket::AuthRoles | Bucket::AuthUsers => {}
         }
@@ -151,7 +155,9 @@ impl Import {
 
     fn meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let number = || value.try_into().map(u64::from_be_bytes).map_err(|_| file_damaged(key));
-        let revision = || RowKey::parse(value).map(|row| meta::encode_number(row.revision().main)).ok_or_else(|| file_damaged(key));
+        let revision = || {
+            RowKey::parse(value).map(|row| meta::encode_number(row.revision().main)).ok_or_else(|| file_damaged(key))
+        };
         match key {
             b"consistent_index" => self.found.applied.index = number()?,
             b"term" => self.found.applied.term = number()?,

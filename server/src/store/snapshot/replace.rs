@@ -2,13 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::store::{
-    backend::Rocks,
-    error::Error,
-    open,
-    shared::Shared,
-    state::State,
-};
+use crate::store::{backend::Rocks, error::Error, open, shared::Shared, state::State};
 
 /// Takes in the rows of a checkpoint. Readers in the middle of a read finish on the old rows, whose files go with the last of them.
 pub(in crate::store) fn replace(shared: &Shared, from: &Path) -> Result<(), Error> {

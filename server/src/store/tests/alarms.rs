@@ -40,7 +40,14 @@ fn corruption_refuses_everything_about_keys_and_leases() {
         subject.put("a", "1");
         subject.grant(7);
         alarm(&mut subject, AlarmAction::Activate, 1, pb::AlarmType::Corrupt);
-        for request in [put("a", "2"), delete("a", ""), compact(2), grant(8), revoke(7), txn(vec![range_op(range("a", ""))], vec![])] {
+        for request in [
+            put("a", "2"),
+            delete("a", ""),
+            compact(2),
+            grant(8),
+            revoke(7),
+            txn(vec![range_op(range("a", ""))], vec![]),
+        ] {
             assert_eq!(subject.apply(request), Err(Refusal::Corrupt));
         }
         assert_eq!(subject.store.revision(), 2);
@@ -69,7 +76,8 @@ fn alarms_are_raised_once_and_listed_by_kind() {
 fn what_the_cluster_agreed_about_itself_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut subject = Subject::in_folder(folder.path());
-    let attributes = |name: &str| membershippb::Attributes { name: name.to_owned(), client_urls: vec!["http://a:2379".to_owned()] };
+    let attributes =
+        |name: &str| membershippb::Attributes { name: name.to_owned(), client_urls: vec!["http://a:2379".to_owned()] };
     let attribute_set = |member_id, name| pb::InternalRaftRequest {
         cluster_member_attr_set: Some(membershippb::ClusterMemberAttrSetRequest {
             member_id,

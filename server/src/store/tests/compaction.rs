@@ -154,14 +154,21 @@ fn the_hash_follows_etcds_rule_before_and_after_compaction() {
     assert_eq!(history.len(), 16);
     for revision in 2..=17 {
         let hash = subject.store.hash_kv(revision).unwrap();
-        assert_eq!((hash.hash, hash.compact_revision, hash.hash_revision), (expected_hash(&history, -1, revision), -1, revision));
+        assert_eq!(
+            (hash.hash, hash.compact_revision, hash.hash_revision),
+            (expected_hash(&history, -1, revision), -1, revision)
+        );
     }
     for compacted in [5, 8, 9, 17] {
         subject.compact(compacted);
         assert_eq!(refusal(subject.store.hash_kv(compacted - 1)), Refusal::Compacted);
         for revision in compacted..=17 {
             let hash = subject.store.hash_kv(revision).unwrap();
-            assert_eq!((hash.hash, hash.revision), (expected_hash(&history, compacted, revision), 17), "{compacted} {revision}");
+            assert_eq!(
+                (hash.hash, hash.revision),
+                (expected_hash(&history, compacted, revision), 17),
+                "{compacted} {revision}"
+            );
         }
     }
     assert_eq!(refusal(subject.store.hash_kv(18)), Refusal::FutureRevision);

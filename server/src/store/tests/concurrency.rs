@@ -26,7 +26,10 @@ fn readers_see_whole_revisions(mut subject: Subject, rounds: i64) {
     let all = || range("key-", "key.");
     let write = |round: i64| {
         let puts = (0..KEYS).map(|key| put_op(&format!("key-{key:02}"), &format!("{round}"))).collect();
-        pb::InternalRaftRequest { txn: Some(pb::TxnRequest { success: puts, ..Default::default() }), ..Default::default() }
+        pb::InternalRaftRequest {
+            txn: Some(pb::TxnRequest { success: puts, ..Default::default() }),
+            ..Default::default()
+        }
     };
     subject.apply(write(0)).unwrap();
     let done = AtomicBool::new(false);

@@ -102,8 +102,7 @@ fn a_limit_cuts_the_pairs_but_not_the_count() {
         assert_eq!((reply.kvs.len(), reply.more, reply.count), (2, true, 3));
         let reply = subject.range(pb::RangeRequest { count_only: true, limit: 1, ..range("a", "z") });
         assert_eq!((reply.kvs.len(), reply.more, reply.count), (0, false, 4));
-        let descending =
-            pb::RangeRequest { limit: 2, sort_order: SortOrder::Descend as i32, ..range("a", "z") };
+        let descending = pb::RangeRequest { limit: 2, sort_order: SortOrder::Descend as i32, ..range("a", "z") };
         let reply = subject.range(descending);
         assert_eq!((keys(&reply.kvs), reply.more, reply.count), (vec!["d".to_owned(), "c".to_owned()], true, 4));
     });
@@ -170,6 +169,22 @@ fn without_an_order_the_limit_takes_keys_first_and_sorts_one_more_than_it_gives(
 }
 
 #[test]
+fn without_an_order_but_with_a_filter_all_keys_are_sorted_before_the_limit() {
+    on_each_backend(|mut subject| {
+        for (key, value) in [("a", "3"), ("b", "2"), ("c", "1"), ("d", "0")] {
+            subject.put(key, value);
+        }
+        let request = pb::RangeRequest {
+            sort_target: SortTarget::Value as i32,
+            limit: 2,
+            min_create_revision: 1,
+            ..range("a", "z")
+        };
+        assert_eq!(keys(&subject.range(request).kvs).concat(), "dc");
+    });
+}
+
+#[test]
 fn keys_only_leaves_out_value_and_lease_but_not_the_lease_when_values_sort() {
     on_each_backend(|mut subject| {
         subject.grant(7);
@@ -178,7 +193,8 @@ fn keys_only_leaves_out_value_and_lease_but_not_the_lease_when_values_sort() {
         let pair = pairs(&subject.range(bare.clone()).kvs).remove(0);
         assert_eq!((text(&pair.key), pair.version, pair.mod_revision, pair.create_revision), ("a".to_owned(), 1, 2, 2));
         assert!(pair.value.is_empty() && pair.lease == 0);
-        let pair = pairs(&subject.range(pb::RangeRequest { sort_target: SortTarget::Value as i32, ..bare }).kvs).remove(0);
+        let pair =
+            pairs(&subject.range(pb::RangeRequest { sort_target: SortTarget::Value as i32, ..bare }).kvs).remove(0);
         assert!(pair.value.is_empty() && pair.lease == 7);
         let pair = pairs(&subject.range(pb::RangeRequest { keys_only: true, ..range("a", "") }).kvs).remove(0);
         assert_eq!(text(&pair.key), "a");
@@ -197,7 +213,8 @@ fn a_put_can_keep_value_or_lease_and_return_the_old_pair() {
         assert_eq!((text(&pair.value), pair.lease), ("1".to_owned(), 0));
 
         subject.apply(put_on("a", "2", 7)).unwrap();
-        let kept_lease = pb::PutRequest { key: bytes("a"), value: bytes("3"), ignore_lease: true, ..Default::default() };
+        let kept_lease =
+            pb::PutRequest { key: bytes("a"), value: bytes("3"), ignore_lease: true, ..Default::default() };
         subject.apply(put_with(kept_lease)).unwrap();
         let pair = subject.get("a").unwrap();
         assert_eq!((text(&pair.value), pair.lease), ("3".to_owned(), 7));
@@ -213,7 +230,9 @@ fn a_put_can_keep_value_or_lease_and_return_the_old_pair() {
 #[test]
 fn entries_of_one_batch_see_each_other() {
     on_each_backend(|mut subject| {
-        let old = |key: &str| put_with(pb::PutRequest { key: bytes(key), value: bytes("2"), prev_kv: true, ..Default::default() });
+        let old = |key: &str| {
+            put_with(pb::PutRequest { key: bytes(key), value: bytes("2"), prev_kv: true, ..Default::default() })
+        };
         let outcomes = subject.apply_all(vec![put("a", "1"), old("a"), delete("a", ""), old("a")]);
         let Ok(Response::Put(second)) = &outcomes[1] else { panic!() };
         assert_eq!(text(&second.prev_kv.as_ref().unwrap().decode().unwrap().value), "1");

@@ -73,7 +73,13 @@ fn leases_attachments_and_checkpoints_survive_a_restart() {
     let mut subject = Subject::in_folder(folder.path());
     subject.grant(7);
     subject.grant(8);
-    subject.apply_all(vec![put_on("a", "1", 7), put_on("b", "1", 7), put_on("b", "2", 8), put_on("c", "1", 7), put("c", "2")]);
+    subject.apply_all(vec![
+        put_on("a", "1", 7),
+        put_on("b", "1", 7),
+        put_on("b", "2", 8),
+        put_on("c", "1", 7),
+        put("c", "2"),
+    ]);
     subject.apply_all(vec![put_on("d", "1", 8), delete("d", "")]);
     let checkpoint = |id, remaining_ttl| pb::LeaseCheckpoint { id, remaining_ttl };
     let request = pb::LeaseCheckpointRequest { checkpoints: vec![checkpoint(7, 33), checkpoint(99, 1)] };

@@ -38,7 +38,12 @@ struct Subject {
 
 fn options() -> Options {
     // Small steps, so that compactions take several.
-    Options { compaction_batch_rows: 3, compaction_pause: Duration::from_micros(1), cache_bytes: 1 << 20, ..Options::default() }
+    Options {
+        compaction_batch_rows: 3,
+        compaction_pause: Duration::from_micros(1),
+        cache_bytes: 1 << 20,
+        ..Options::default()
+    }
 }
 
 impl Subject {
@@ -192,7 +197,11 @@ fn range_op(request: pb::RangeRequest) -> pb::RequestOp {
 }
 
 fn delete_op(key: &str, range_end: &str) -> pb::RequestOp {
-    op(Request::RequestDeleteRange(pb::DeleteRangeRequest { key: bytes(key), range_end: bytes(range_end), prev_kv: false }))
+    op(Request::RequestDeleteRange(pb::DeleteRangeRequest {
+        key: bytes(key),
+        range_end: bytes(range_end),
+        prev_kv: false,
+    }))
 }
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> Refusal {

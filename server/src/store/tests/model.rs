@@ -62,21 +62,23 @@ fn an_end() -> impl Strategy<Value = Bytes> {
 
 fn a_put() -> impl Strategy<Value = pb::PutRequest> {
     let flag = || prop::bool::weighted(0.15);
-    (a_key(), select(vec!["", "x", "y", "longer"]), select(vec![0i64, 0, 0, 1, 2]), prop::bool::ANY, flag(), flag()).prop_map(
-        |(key, value, lease, prev_kv, ignore_value, ignore_lease)| pb::PutRequest {
+    (a_key(), select(vec!["", "x", "y", "longer"]), select(vec![0i64, 0, 0, 1, 2]), prop::bool::ANY, flag(), flag())
+        .prop_map(|(key, value, lease, prev_kv, ignore_value, ignore_lease)| pb::PutRequest {
             key,
             value: bytes(value),
             lease,
             prev_kv,
             ignore_value,
             ignore_lease,
-        },
-    )
+        })
 }
 
 fn a_delete() -> impl Strategy<Value = pb::DeleteRangeRequest> {
-    (a_key(), an_end(), prop::bool::ANY)
-        .prop_map(|(key, range_end, prev_kv)| pb::DeleteRangeRequest { key, range_end, prev_kv })
+    (a_key(), an_end(), prop::bool::ANY).prop_map(|(key, range_end, prev_kv)| pb::DeleteRangeRequest {
+        key,
+        range_end,
+        prev_kv,
+    })
 }
 
 fn a_range() -> impl Strategy<Value = pb::RangeRequest> {
@@ -108,8 +110,9 @@ fn a_compare() -> impl Strategy<Value = pb::Compare> {
         select(vec!["", "x"]).prop_map(|value| TargetUnion::Value(bytes(value))),
         (0i64..3).prop_map(TargetUnion::Lease),
     ];
-    (0i32..4, 0i32..5, a_key(), an_end(), proptest::option::of(union))
-        .prop_map(|(result, target, key, range_end, target_union)| pb::Compare { result, target, key, target_union, range_end })
+    (0i32..4, 0i32..5, a_key(), an_end(), proptest::option::of(union)).prop_map(
+        |(result, target, key, range_end, target_union)| pb::Compare { result, target, key, target_union, range_end },
+    )
 }
 
 fn a_txn(depth: u32) -> BoxedStrategy<pb::TxnRequest> {
@@ -243,7 +246,11 @@ impl Model {
         self.changed = true;
         let revision = self.revision();
         let old = self.now.get(&request.key).cloned();
-        let base = old.clone().unwrap_or(KeyValue { key: request.key.clone(), create_revision: revision, ..Default::default() });
+        let base = old.clone().unwrap_or(KeyValue {
+            key: request.key.clone(),
+            create_revision: revision,
+            ..Default::default()
+        });
         let pair = KeyValue {
             mod_revision: revision,
             version: base.version + 1,
@@ -282,20 +289,25 @@ impl Model {
             let number = |actual: i64, given: Option<i64>| actual.cmp(&given.unwrap_or(0));
             let union = compare.target_union.clone();
             let ordering = match compare.target() {
-                CompareTarget::Version => {
-                    number(pair.version, union.and_then(|union| if let TargetUnion::Version(given) = union { Some(given) } else { None }))
-                }
+                CompareTarget::Version => number(
+                    pair.version,
+                    union.and_then(|union| if let TargetUnion::Version(given) = union { Some(given) } else { None }),
+                ),
                 CompareTarget::Create => number(
                     pair.create_revision,
-                    union.and_then(|union| if let TargetUnion::CreateRevision(given) = union { Some(given) } else { None }),
+                    union.and_then(
+                        |union| if let TargetUnion::CreateRevision(given) = union { Some(given) } else { None },
+                    ),
                 ),
                 CompareTarget::Mod => number(
                     pair.mod_revision,
-                    union.and_then(|union| if let TargetUnion::ModRevision(given) = union { Some(given) } else { None }),
+                    union
+                        .and_then(|union| if let TargetUnion::ModRevision(given) = union { Some(given) } else { None }),
                 ),
-                CompareTarget::Lease => {
-                    number(pair.lease, union.and_then(|union| if let TargetUnion::Lease(given) = union { Some(given) } else { None }))
-                }
+                CompareTarget::Lease => number(
+                    pair.lease,
+                    union.and_then(|union| if let TargetUnion::Lease(given) = union { Some(given) } else { None }),
+                ),
                 CompareTarget::Value => {
                     let given = if let Some(TargetUnion::Value(given)) = union { given } else { Bytes::new() };
                     pair.value.cmp(&given)
@@ -318,7 +330,9 @@ impl Model {
     fn check(&self, request: &pb::TxnRequest, taken: &mut std::slice::Iter<'_, bool>) -> Result<(), Refusal> {
         for op in if *taken.next().unwrap() { &request.success } else { &request.failure } {
             match op.request.as_ref().unwrap() {
-                Request::RequestRange(range) if range.revision > self.revision() => return Err(Refusal::FutureRevision),
+                Request::RequestRange(range) if range.revision > self.revision() => {
+                    return Err(Refusal::FutureRevision);
+                }
                 Request::RequestRange(range) if range.revision != 0 && range.revision < self.compacted => {
                     return Err(Refusal::Compacted);
                 }
@@ -354,16 +368,25 @@ impl Model {
         if at < self.compacted {
             return Err(Refusal::Compacted);
         }
-        let keys = if request.revision > 0 && at <= self.history.len() as i64 { &self.history[at as usize - 1] } else { &self.now };
+        let keys = if request.revision > 0 && at <= self.history.len() as i64 {
+            &self.history[at as usize - 1]
+        } else {
+            &self.now
+        };
         let mut found: Vec<KeyValue> =
             keys.values().filter(|pair| within(&pair.key, &request.key, &request.range_end)).cloned().collect();
-        let mut reply = pb::RangeResponse { header: header(self.revision()), count: found.len() as i64, ..Default::default() };
+        let mut reply =
+            pb::RangeResponse { header: header(self.revision()), count: found.len() as i64, ..Default::default() };
         if request.count_only {
             return Ok(reply);
         }
         let limit = request.limit as usize;
-        let filters =
-            [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
+        let filters = [
+            request.min_mod_revision,
+            request.max_mod_revision,
+            request.min_create_revision,
+            request.max_create_revision,
+        ];
         let (target, mut order) = (request.sort_target(), request.sort_order());
         let natural = order == SortOrder::None || (target == SortTarget::Key && order == SortOrder::Ascend);
         if limit > 0 && natural && filters == [0; 4] {
@@ -429,7 +452,8 @@ fn check(actions: &[Action], mut subject: Subject) -> Result<(), TestCaseError> 
         prop_assert_eq!(subject.store.revision(), model.history.len() as i64);
         prop_assert_eq!(subject.store.leases(), model.leases.iter().copied().collect::<Vec<_>>());
         for id in &model.leases {
-            let keys: Vec<Bytes> = model.now.values().filter(|pair| pair.lease == *id).map(|pair| pair.key.clone()).collect();
+            let keys: Vec<Bytes> =
+                model.now.values().filter(|pair| pair.lease == *id).map(|pair| pair.key.clone()).collect();
             prop_assert_eq!(subject.store.lease(*id).unwrap().keys, keys);
         }
     }

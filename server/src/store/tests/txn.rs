@@ -8,7 +8,13 @@ use pb::{
 use super::*;
 
 fn compare(key: &str, target: CompareTarget, result: CompareResult, union: TargetUnion) -> pb::Compare {
-    pb::Compare { result: result as i32, target: target as i32, key: bytes(key), target_union: Some(union), range_end: Bytes::new() }
+    pb::Compare {
+        result: result as i32,
+        target: target as i32,
+        key: bytes(key),
+        target_union: Some(union),
+        range_end: Bytes::new(),
+    }
 }
 
 fn version_is(key: &str, version: i64) -> pb::Compare {
@@ -90,7 +96,11 @@ fn nested_branches_are_taken_in_order() {
     };
     subject.txn(when(
         vec![],
-        vec![op(Request::RequestTxn(inner("a", 1))), op(Request::RequestTxn(inner("b", 2))), op(Request::RequestTxn(inner("c", 1)))],
+        vec![
+            op(Request::RequestTxn(inner("a", 1))),
+            op(Request::RequestTxn(inner("b", 2))),
+            op(Request::RequestTxn(inner("c", 1))),
+        ],
         vec![],
     ));
     let values: Vec<_> = ["a", "a-leaf", "b", "b-leaf", "c", "c-leaf"].map(|key| subject.value(key).unwrap()).into();
@@ -115,7 +125,10 @@ fn a_refused_transaction_changes_nothing() {
         for (bad, refusal) in bad_ops {
             let nested = op(Request::RequestTxn(when(vec![], vec![put_op("c", "1"), bad], vec![])));
             let request = when(vec![], vec![put_op("a", "2"), nested], vec![]);
-            assert_eq!(subject.apply(pb::InternalRaftRequest { txn: Some(request), ..Default::default() }), Err(refusal));
+            assert_eq!(
+                subject.apply(pb::InternalRaftRequest { txn: Some(request), ..Default::default() }),
+                Err(refusal)
+            );
             assert_eq!((subject.value("a").unwrap().as_str(), subject.store.revision()), ("1", 2));
         }
         // On the branch that is not taken nothing is checked.
@@ -174,10 +187,17 @@ fn every_target_compares_every_way() {
             Value => TargetUnion::Value(bytes(["l", "m", "n"][(offset + 1) as usize])),
         };
         for target in [Version, Create, Mod, Lease, Value] {
-            for (offset, expected) in [(-1, [false, true, true, false]), (0, [true, false, false, false]), (1, [false, true, false, true])] {
-                let results = [CompareResult::Equal, CompareResult::NotEqual, CompareResult::Greater, CompareResult::Less];
+            for (offset, expected) in
+                [(-1, [false, true, true, false]), (0, [true, false, false, false]), (1, [false, true, false, true])]
+            {
+                let results =
+                    [CompareResult::Equal, CompareResult::NotEqual, CompareResult::Greater, CompareResult::Less];
                 for (result, expected) in results.into_iter().zip(expected) {
-                    assert_eq!(holds(&subject, compare("a", target, result, union(target, offset))), expected, "{target:?} {result:?} {offset}");
+                    assert_eq!(
+                        holds(&subject, compare("a", target, result, union(target, offset))),
+                        expected,
+                        "{target:?} {result:?} {offset}"
+                    );
                 }
             }
         }

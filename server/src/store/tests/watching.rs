@@ -23,7 +23,10 @@ fn history_repeats_what_was_published() {
         let [second] = &*frames[1].events else { panic!() };
         assert_eq!((second.create, second.prev), (false, Some(Revision::new(2, 0))));
         let [_, deleted, third] = &*frames[2].events else { panic!() };
-        assert_eq!((deleted.kind, &deleted.key[..], deleted.prev), (Kind::Delete, &b"a"[..], Some(Revision::new(3, 0))));
+        assert_eq!(
+            (deleted.kind, &deleted.key[..], deleted.prev),
+            (Kind::Delete, &b"a"[..], Some(Revision::new(3, 0)))
+        );
         let pair = EncodedKeyValue::from(deleted.kv.clone()).decode().unwrap();
         assert_eq!(pair, KeyValue { key: bytes("a"), mod_revision: 4, ..Default::default() });
         assert!(third.create);

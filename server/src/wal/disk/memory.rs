@@ -218,7 +218,9 @@ impl Disk for MemoryDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.state.lock().check(Operation::Remove)?;
-        self.in_folder_of(path, |folder, name| folder.names.remove(name))?.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.in_folder_of(path, |folder, name| folder.names.remove(name))?
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {

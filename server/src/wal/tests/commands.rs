@@ -39,7 +39,11 @@ fn commands_queued_together_share_a_sync_and_are_answered_in_order() {
     log.purge(at(1, 5));
     log.append(&[]).unwrap();
     // A second sync would fail.
-    log.disk.set_fault(Some(disk::Fault { operation: disk::Operation::Sync, after: 1, error: std::io::ErrorKind::Other }));
+    log.disk.set_fault(Some(disk::Fault {
+        operation: disk::Operation::Sync,
+        after: 1,
+        error: std::io::ErrorKind::Other,
+    }));
     assert_eq!(log.writer.step(), Step::Wrote);
     assert_eq!(log.answered(), (0..24).collect::<Vec<_>>());
     assert!(log.answers.lock().iter().all(|(_, result)| result.is_ok()));
@@ -198,7 +202,10 @@ fn purged_entries_are_gone_and_so_are_their_segments() {
     assert_eq!(log.all(), entries[40..]);
 
     let mut again = Log::open(&log.disk, 1024, 0).unwrap();
-    assert_eq!((again.recovered.purged, again.recovered.snapshot, again.recovered.last), (at(1, 40), at(1, 40), at(1, 60)));
+    assert_eq!(
+        (again.recovered.purged, again.recovered.snapshot, again.recovered.last),
+        (at(1, 40), at(1, 40), at(1, 60))
+    );
     assert_eq!(again.all(), entries[40..]);
     assert_eq!(again.wal.term_of(40), Some(1));
     assert_eq!(again.wal.term_of(39), None);
@@ -250,7 +257,8 @@ fn a_full_queue_makes_the_caller_wait_and_not_lose_its_command() {
         wal.append(vec![entry(1, 1, "a")], drop).await.unwrap();
         wal.append(vec![entry(1, 2, "b")], drop).await.unwrap();
         let mut third = std::pin::pin!(wal.append(vec![entry(1, 3, "c")], drop));
-        let waiting = std::future::poll_fn(|context| std::task::Poll::Ready(third.as_mut().poll(context).is_pending())).await;
+        let waiting =
+            std::future::poll_fn(|context| std::task::Poll::Ready(third.as_mut().poll(context).is_pending())).await;
         assert!(waiting);
         assert_eq!(wal.last(), at(1, 2));
         writer.step();

@@ -28,7 +28,11 @@ fn sample(sealed: bool) -> (MemoryDisk, Vec<Entry>) {
             log.writer.step();
         } else {
             // The log as it is when the machine stops right after a sync: without the mark that is written next.
-            log.disk.set_fault(Some(disk::Fault { operation: disk::Operation::Write, after: 2, error: std::io::ErrorKind::Other }));
+            log.disk.set_fault(Some(disk::Fault {
+                operation: disk::Operation::Write,
+                after: 2,
+                error: std::io::ErrorKind::Other,
+            }));
             log.writer.step();
         }
     }
@@ -43,7 +47,10 @@ fn judge(disk: &MemoryDisk, entries: &[Entry]) -> Verdict {
     assert_eq!(found, entries[..found.len()], "different data");
     assert_eq!(log.recovered.metadata, METADATA);
     let saved = log.recovered.state.unwrap_or_default();
-    assert!(saved == HardState::default() || (saved.term, saved.vote, saved.vote_committed) == (1, 7, true), "{saved:?}");
+    assert!(
+        saved == HardState::default() || (saved.term, saved.vote, saved.vote_committed) == (1, 7, true),
+        "{saved:?}"
+    );
     assert!(saved.commit as usize <= found.len());
     // What was accepted once is accepted again, and written on.
     drop(log);
@@ -57,7 +64,11 @@ fn judge(disk: &MemoryDisk, entries: &[Entry]) -> Verdict {
 
 /// The file as it is, and a way to try a changed one on a fresh disk.
 fn files(disk: &MemoryDisk) -> Vec<(PathBuf, Vec<u8>)> {
-    segments(disk).iter().map(|name| dir().join(name)).map(|path| (path.clone(), disk.content(&path).unwrap())).collect()
+    segments(disk)
+        .iter()
+        .map(|name| dir().join(name))
+        .map(|path| (path.clone(), disk.content(&path).unwrap()))
+        .collect()
 }
 
 fn with(disk: &MemoryDisk, path: &Path, bytes: Vec<u8>) -> MemoryDisk {
@@ -148,7 +159,11 @@ fn zeroed_sectors_are_refused_where_a_later_batch_was_written() {
             bytes[sector * 512..(sector + 1) * 512].fill(0);
             let verdict = judge(&with(&disk, &path, bytes), &entries);
             // One that held only zeros is as it was.
-            assert!(matches!(verdict, Verdict::Refused | Verdict::Prefix(9)), "sector {sector} of {}: {verdict:?}", path.display());
+            assert!(
+                matches!(verdict, Verdict::Refused | Verdict::Prefix(9)),
+                "sector {sector} of {}: {verdict:?}",
+                path.display()
+            );
         }
     }
 }

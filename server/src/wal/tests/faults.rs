@@ -56,7 +56,9 @@ fn a_waiting_caller_learns_of_the_failure() {
     block_on(async {
         wal.append(vec![entry(1, 1, "a")], drop).await.unwrap();
         let mut waiting = std::pin::pin!(wal.append(vec![entry(1, 2, "b")], drop));
-        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())).await
+        );
         writer.step();
         assert!(matches!(waiting.await, Err(Error::Failed(_))));
     });

@@ -6,21 +6,46 @@ use super::*;
 /// What a caller may do, with numbers that are fitted to the log as it is then.
 #[derive(Debug, Clone)]
 enum Action {
-    Append { count: u64, bytes: usize, new_term: bool },
-    Truncate { dropped: u64 },
-    Commit { behind: u64 },
-    Vote { member: u64 },
-    Mark { behind: u64 },
-    Purge { kept: u64 },
+    Append {
+        count: u64,
+        bytes: usize,
+        new_term: bool,
+    },
+    Truncate {
+        dropped: u64,
+    },
+    Commit {
+        behind: u64,
+    },
+    Vote {
+        member: u64,
+    },
+    Mark {
+        behind: u64,
+    },
+    Purge {
+        kept: u64,
+    },
     /// A snapshot from elsewhere, ahead of the log.
-    Jump { ahead: u64 },
+    Jump {
+        ahead: u64,
+    },
     Write,
-    Read { from: u64, count: u64, limit_bytes: usize },
+    Read {
+        from: u64,
+        count: u64,
+        limit_bytes: usize,
+    },
     Close,
     /// Power loss between two writes.
-    Crash { seed: u64 },
+    Crash {
+        seed: u64,
+    },
     /// Power loss while what is queued is written; `synced` syncs of it still succeed.
-    Tear { seed: u64, synced: u64 },
+    Tear {
+        seed: u64,
+        synced: u64,
+    },
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -69,7 +94,10 @@ impl Plain {
     }
 
     fn position_of(&self, index: u64) -> Option<Position> {
-        [self.start].into_iter().chain(self.entries.iter().map(|entry| entry.position)).find(|position| position.index == index)
+        [self.start]
+            .into_iter()
+            .chain(self.entries.iter().map(|entry| entry.position))
+            .find(|position| position.index == index)
     }
 }
 
@@ -144,7 +172,8 @@ fn check(actions: Vec<Action>) -> Result<(), TestCaseError> {
         match action {
             Action::Append { count, bytes, new_term } => {
                 term += u64::from(new_term);
-                let entries: Vec<Entry> = (last + 1..=last + count).map(|index| entry(term, index, &"d".repeat(bytes))).collect();
+                let entries: Vec<Entry> =
+                    (last + 1..=last + count).map(|index| entry(term, index, &"d".repeat(bytes))).collect();
                 log.append(&entries).unwrap();
                 for entry in &entries {
                     model.seen.put(entry);
@@ -198,8 +227,13 @@ fn check(actions: Vec<Action>) -> Result<(), TestCaseError> {
             Action::Read { from, count, limit_bytes } => {
                 let start = model.seen.start.index + 1 + from;
                 let found = log.wal.read(start..start + count, limit_bytes).unwrap();
-                let wanted: Vec<Entry> =
-                    model.seen.entries.iter().filter(|entry| (start..start + count).contains(&entry.position.index)).cloned().collect();
+                let wanted: Vec<Entry> = model
+                    .seen
+                    .entries
+                    .iter()
+                    .filter(|entry| (start..start + count).contains(&entry.position.index))
+                    .cloned()
+                    .collect();
                 prop_assert_eq!(&found[..], &wanted[..found.len()]);
                 let bytes: usize = found.iter().map(|entry| entry.data.len().max(1)).sum();
                 prop_assert!(found.len() <= 1 || bytes <= limit_bytes);
@@ -219,7 +253,11 @@ fn check(actions: Vec<Action>) -> Result<(), TestCaseError> {
                 model.recover(&log)?;
             }
             Action::Tear { seed, synced } => {
-                log.disk.set_fault(Some(Fault { operation: Operation::Sync, after: synced, error: std::io::ErrorKind::Other }));
+                log.disk.set_fault(Some(Fault {
+                    operation: Operation::Sync,
+                    after: synced,
+                    error: std::io::ErrorKind::Other,
+                }));
                 // The failed sync must not forget what it was for: here it is the power that fails.
                 let before = log.disk.clone();
                 log.writer.step();

@@ -47,7 +47,8 @@ fn real_files_keep_a_log_over_restarts() {
         assert_eq!(again.read(1..u64::MAX, usize::MAX).unwrap(), written);
         wal = again;
     }
-    let names: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().filter(|name| name.ends_with(".wal")).count() > 5, "{names:?}");
 }
 
@@ -69,7 +70,8 @@ fn readers_see_each_entry_as_written_while_it_is_appended_truncated_and_purged()
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("wal");
     let counts = Arc::new(Counts::default());
-    let options = Options { segment_bytes: 32 << 10, tail_bytes: 5_000, observer: counts.clone(), ..Options::default() };
+    let options =
+        Options { segment_bytes: 32 << 10, tail_bytes: 5_000, observer: counts.clone(), ..Options::default() };
     let wal = Wal::create(&dir, METADATA, options.clone()).unwrap();
     let done = AtomicUsize::new(0);
     let answered = Arc::new(AtomicU64::new(0));
@@ -98,10 +100,14 @@ fn readers_see_each_entry_as_written_while_it_is_appended_truncated_and_purged()
                     wal.truncate_after(wal.last().index - 7).unwrap();
                 }
                 let next = wal.last().index + 1;
-                let some = (next..next + 20).map(|index| entry(round, index, &at(round, index).to_string().repeat(20))).collect();
+                let some = (next..next + 20)
+                    .map(|index| entry(round, index, &at(round, index).to_string().repeat(20)))
+                    .collect();
                 let answered = answered.clone();
                 // Answers come in the order of the commands.
-                wal.append(some, move |_| assert_eq!(answered.fetch_add(1, Ordering::Relaxed) + 1, round)).await.unwrap();
+                wal.append(some, move |_| assert_eq!(answered.fetch_add(1, Ordering::Relaxed) + 1, round))
+                    .await
+                    .unwrap();
                 if round % 10 == 0 {
                     let index = wal.last().index - 100;
                     wal.purge_through(at(wal.term_of(index).unwrap(), index), drop).await.unwrap();

@@ -55,10 +55,7 @@ impl Index {
         let mut put = None;
         self.write(key, |before| {
             let version = Row::put_after(before, at);
-            put = Some((
-                version,
-                before.and_then(|row| row.live()).map(|live| live.modified),
-            ));
+            put = Some((version, before.and_then(|row| row.live()).map(|live| live.modified)));
             Some(Row::Put(version))
         });
         put.unwrap_or((Row::put_after(None, at), None))
@@ -106,13 +103,9 @@ impl Index {
         let at = at.unwrap_or(NOW);
         // Whether `f` went through or broke off is the caller's own knowledge.
         let _ = match range.single() {
-            Some(key) => self
-                .get(key, at)
-                .map_or(ControlFlow::Continue(()), |version| f(key, version)),
+            Some(key) => self.get(key, at).map_or(ControlFlow::Continue(()), |version| f(key, version)),
             None if range.is_empty() => ControlFlow::Continue(()),
-            None => self
-                .root
-                .visit(bounds(range), at, order, &mut Vec::new(), &mut f),
+            None => self.root.visit(bounds(range), at, order, &mut Vec::new(), &mut f),
         };
     }
 
@@ -126,18 +119,13 @@ impl Index {
 
     /// True if compaction at `compacted` keeps the row of this key at `row`: it is the newest up to there and no tombstone.
     pub fn keeps(&self, key: &[u8], row: Revision, compacted: i64) -> bool {
-        self.get(key, compacted)
-            .is_some_and(|version| version.modified == row)
+        self.get(key, compacted).is_some_and(|version| version.modified == row)
     }
 
     /// Takes in a row read back from disk. The rows of a key come in revision order; one that isn't newer than what is
     /// known is passed over, so that reading a stretch twice does no harm.
     pub fn restore(&mut self, key: &[u8], row: RestoredRow) {
-        self.write(key, |before| {
-            before
-                .is_none_or(|before| before.at() < row.at())
-                .then_some(row)
-        });
+        self.write(key, |before| before.is_none_or(|before| before.at() < row.at()).then_some(row));
     }
 
     /// Keys held, those included whose tombstone waits for compaction.
@@ -151,18 +139,9 @@ impl Index {
         size_of::<Self>() + self.root.heap_bytes()
     }
 
-    fn write(
-        &mut self,
-        key: &[u8],
-        decide: impl FnOnce(Option<Row>) -> Option<Row>,
-    ) -> Option<Written> {
+    fn write(&mut self, key: &[u8], decide: impl FnOnce(Option<Row>) -> Option<Row>) -> Option<Written> {
         let written = self.root.write_root(key, decide)?;
-        debug_assert!(
-            written
-                .before
-                .is_none_or(|before| before.at() < written.after.at()),
-            "revisions only grow"
-        );
+        debug_assert!(written.before.is_none_or(|before| before.at() < written.after.at()), "revisions only grow");
         self.keys += usize::from(written.before.is_none());
         Some(written)
     }
@@ -173,8 +152,5 @@ const NOW: i64 = i64::MAX;
 
 fn bounds(range: &KeyRange) -> Bounds<'_> {
     let (from, to) = range.bounds();
-    Bounds {
-        from: Some(from),
-        to,
-    }
+    Bounds { from: Some(from), to }
 }

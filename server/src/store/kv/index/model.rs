@@ -17,10 +17,7 @@ impl Model {
         let before = rows.last().copied();
         let version = Row::put_after(before, at);
         rows.push(Row::Put(version));
-        (
-            version,
-            before.and_then(|row| row.live()).map(|live| live.modified),
-        )
+        (version, before.and_then(|row| row.live()).map(|live| live.modified))
     }
 
     pub fn delete(&mut self, key: &[u8], at: Revision) -> Option<Revision> {
@@ -53,23 +50,16 @@ impl Model {
         if order == Order::Descending {
             live.reverse();
         }
-        let _ = live
-            .into_iter()
-            .try_for_each(|(key, version)| f(key, version));
+        let _ = live.into_iter().try_for_each(|(key, version)| f(key, version));
     }
 
     pub fn compact_key(&mut self, key: &[u8], revision: i64, dropped: impl FnMut(Revision)) {
         let Some(rows) = self.keys.get_mut(key) else {
             return;
         };
-        let old = rows
-            .iter()
-            .take_while(|row| row.at().main <= revision)
-            .count();
+        let old = rows.iter().take_while(|row| row.at().main <= revision).count();
         let kept = old > 0 && rows[old - 1].live().is_some();
-        rows.drain(..old - usize::from(kept))
-            .map(|row| row.at())
-            .for_each(dropped);
+        rows.drain(..old - usize::from(kept)).map(|row| row.at()).for_each(dropped);
         if rows.is_empty() {
             self.keys.remove(key);
         }
@@ -77,17 +67,11 @@ impl Model {
 
     pub fn keeps(&self, key: &[u8], row: Revision, compacted: i64) -> bool {
         let newest = self.keys.get(key).and_then(|rows| newest(rows, compacted));
-        newest
-            .and_then(|row| row.live())
-            .is_some_and(|live| live.modified == row)
+        newest.and_then(|row| row.live()).is_some_and(|live| live.modified == row)
     }
 
     pub fn get_row(&self, key: &[u8], at: Revision) -> Option<Row> {
-        self.keys
-            .get(key)?
-            .iter()
-            .find(|row| row.at() == at)
-            .copied()
+        self.keys.get(key)?.iter().find(|row| row.at() == at).copied()
     }
 
     pub fn len_keys(&self) -> usize {

@@ -36,13 +36,7 @@ impl Older {
     }
 
     /// Drops the rows up to main revision `revision`, but the newest of them if `keep_live` and it is a put.
-    pub fn compact(
-        &mut self,
-        slot: usize,
-        revision: i64,
-        keep_live: bool,
-        dropped: impl FnMut(Revision),
-    ) {
+    pub fn compact(&mut self, slot: usize, revision: i64, keep_live: bool, dropped: impl FnMut(Revision)) {
         let Ok(i) = self.find(slot) else { return };
         let rows = &mut self.keys[i].1;
         let mut end = rows.up_to(revision);
@@ -59,28 +53,18 @@ impl Older {
 
     /// A key was put into the leaf at `slot`.
     pub fn key_inserted(&mut self, slot: usize) {
-        self.keys
-            .iter_mut()
-            .rev()
-            .take_while(|(at, _)| *at as usize >= slot)
-            .for_each(|(at, _)| *at += 1);
+        self.keys.iter_mut().rev().take_while(|(at, _)| *at as usize >= slot).for_each(|(at, _)| *at += 1);
     }
 
     /// The key at `slot`, which has no older rows any more, left the leaf.
     pub fn key_removed(&mut self, slot: usize) {
-        self.keys
-            .iter_mut()
-            .rev()
-            .take_while(|(at, _)| *at as usize > slot)
-            .for_each(|(at, _)| *at -= 1);
+        self.keys.iter_mut().rev().take_while(|(at, _)| *at as usize > slot).for_each(|(at, _)| *at -= 1);
     }
 
     /// Hands over the keys from `slot` on, which becomes their first.
     pub fn split_off(&mut self, slot: usize) -> Self {
         let i = self.find(slot).unwrap_or_else(|i| i);
-        let mut right = Self {
-            keys: self.keys.split_off(i),
-        };
+        let mut right = Self { keys: self.keys.split_off(i) };
         right.keys.iter_mut().for_each(|(at, _)| *at -= slot as u32);
         self.keys.shrink_to_fit();
         right
@@ -88,11 +72,7 @@ impl Older {
 
     /// Takes in the keys of the leaf behind this one, which has `slots` keys.
     pub fn append(&mut self, next: Self, slots: usize) {
-        self.keys.extend(
-            next.keys
-                .into_iter()
-                .map(|(at, rows)| (at + slots as u32, rows)),
-        );
+        self.keys.extend(next.keys.into_iter().map(|(at, rows)| (at + slots as u32, rows)));
     }
 
     pub fn heap_bytes(&self) -> usize {
@@ -101,17 +81,12 @@ impl Older {
     }
 
     fn find(&self, slot: usize) -> Result<usize, usize> {
-        self.keys
-            .binary_search_by_key(&slot, |(at, _)| *at as usize)
+        self.keys.binary_search_by_key(&slot, |(at, _)| *at as usize)
     }
 
     #[cfg(test)]
     pub fn check(&self, slots: usize) {
         assert!(self.keys.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(
-            self.keys
-                .iter()
-                .all(|(at, rows)| (*at as usize) < slots && rows.len() > 0)
-        );
+        assert!(self.keys.iter().all(|(at, rows)| (*at as usize) < slots && rows.len() > 0));
     }
 }

@@ -77,11 +77,7 @@ impl PackedKeys {
             low = if below { middle + 1 } else { low };
             len = if below { len - half - 1 } else { half };
         }
-        if low < self.len() && self.rest(low) == rest {
-            Ok(low)
-        } else {
-            Err(low)
-        }
+        if low < self.len() && self.rest(low) == rest { Ok(low) } else { Err(low) }
     }
 
     /// How many keys are below `bound`.
@@ -94,11 +90,7 @@ impl PackedKeys {
         if self.rests.is_empty() {
             // A lone key is all prefix; the next ones shorten it to what they have in common.
             let end = key.len() as u32;
-            *self = Self {
-                bytes: key.to_vec(),
-                rests: vec![Rest { head: 0, end }],
-                shared: end,
-            };
+            *self = Self { bytes: key.to_vec(), rests: vec![Rest { head: 0, end }], shared: end };
             return;
         }
         let common = common_prefix(key, self.shared());
@@ -112,13 +104,7 @@ impl PackedKeys {
         self.bytes.copy_within(start..old_len, start + rest.len());
         self.bytes[start..start + rest.len()].copy_from_slice(rest);
         growth::reserve(&mut self.rests, 1);
-        self.rests.insert(
-            i,
-            Rest {
-                head: head(rest),
-                end: start as u32,
-            },
-        );
+        self.rests.insert(i, Rest { head: head(rest), end: start as u32 });
         for later in &mut self.rests[i..] {
             later.end += rest.len() as u32;
         }
@@ -139,10 +125,7 @@ impl PackedKeys {
             return Self::default();
         }
         let (first, last) = (self.rest(range.start), self.rest(range.end - 1));
-        Self::gather(
-            &[(self, range)],
-            self.shared().len() + common_prefix(first, last),
-        )
+        Self::gather(&[(self, range)], self.shared().len() + common_prefix(first, last))
     }
 
     /// Takes in the keys of `next`, all of which are above these.
@@ -161,9 +144,7 @@ impl PackedKeys {
     /// Where to cut so that both sides have about the same bytes: keys that go left, at least one on each side.
     pub fn middle_by_bytes(&self) -> usize {
         let half = (self.bytes.len() + self.shared().len()) / 2;
-        self.rests
-            .partition_point(|rest| rest.end as usize <= half)
-            .clamp(1, self.len() - 1)
+        self.rests.partition_point(|rest| rest.end as usize <= half).clamp(1, self.len() - 1)
     }
 
     fn start(&self, i: usize) -> usize {
@@ -175,14 +156,8 @@ impl PackedKeys {
 
     /// Packs some keys under a prefix of `shared` bytes, which all of them must have in common. The first part isn't empty.
     fn gather(parts: &[(&Self, Range<usize>)], shared: usize) -> Self {
-        let keys = || {
-            parts
-                .iter()
-                .flat_map(|(from, range)| range.clone().map(|i| [from.shared(), from.rest(i)]))
-        };
-        let plain: usize = keys()
-            .map(|[prefix, rest]| prefix.len() + rest.len() - shared)
-            .sum();
+        let keys = || parts.iter().flat_map(|(from, range)| range.clone().map(|i| [from.shared(), from.rest(i)]));
+        let plain: usize = keys().map(|[prefix, rest]| prefix.len() + rest.len() - shared).sum();
         let mut packed = Self {
             bytes: Vec::with_capacity(shared + plain),
             rests: Vec::with_capacity(parts.iter().map(|(_, range)| range.len()).sum()),
@@ -190,20 +165,10 @@ impl PackedKeys {
         };
         for [prefix, rest] in keys() {
             let skip = if packed.bytes.is_empty() { 0 } else { shared };
-            packed
-                .bytes
-                .extend_from_slice(prefix.get(skip..).unwrap_or_default());
-            packed
-                .bytes
-                .extend_from_slice(&rest[skip.saturating_sub(prefix.len())..]);
-            let start = packed
-                .rests
-                .last()
-                .map_or(shared, |before| before.end as usize);
-            packed.rests.push(Rest {
-                head: head(&packed.bytes[start..]),
-                end: packed.bytes.len() as u32,
-            });
+            packed.bytes.extend_from_slice(prefix.get(skip..).unwrap_or_default());
+            packed.bytes.extend_from_slice(&rest[skip.saturating_sub(prefix.len())..]);
+            let start = packed.rests.last().map_or(shared, |before| before.end as usize);
+            packed.rests.push(Rest { head: head(&packed.bytes[start..]), end: packed.bytes.len() as u32 });
         }
         packed
     }
@@ -218,9 +183,7 @@ pub fn separator(left: &[u8], right: &[u8]) -> Vec<u8> {
 fn head(bytes: &[u8]) -> u32 {
     match bytes.first_chunk() {
         Some(chunk) => u32::from_be_bytes(*chunk),
-        None => (0..4).fold(0, |head, i| {
-            head << 8 | u32::from(bytes.get(i).copied().unwrap_or(0))
-        }),
+        None => (0..4).fold(0, |head, i| head << 8 | u32::from(bytes.get(i).copied().unwrap_or(0))),
     }
 }
 

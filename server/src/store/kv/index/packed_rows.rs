@@ -116,9 +116,7 @@ impl PackedRows {
     /// How many rows are at or before main revision `at`, in a list that is in revision order.
     pub fn up_to(&self, at: i64) -> usize {
         match self {
-            PackedRows::Narrow(rows) => {
-                rows.partition_point(|&[place, _]| (place >> SUB_BITS) as i64 <= at)
-            }
+            PackedRows::Narrow(rows) => rows.partition_point(|&[place, _]| (place >> SUB_BITS) as i64 <= at),
             PackedRows::Wide(rows) => rows.partition_point(|row| row.at().main <= at),
         }
     }
@@ -146,9 +144,7 @@ fn pack(row: Row) -> Option<[u64; 2]> {
     let life = match row {
         Row::Tombstone(_) => 0,
         Row::Put(Version { version: 0, .. }) => return None,
-        Row::Put(Version {
-            created, version, ..
-        }) => {
+        Row::Put(Version { created, version, .. }) => {
             fit(main.checked_sub(created)?, AGE_BITS)? << VERSION_BITS | fit(version, VERSION_BITS)?
         }
     };
@@ -156,17 +152,10 @@ fn pack(row: Row) -> Option<[u64; 2]> {
 }
 
 fn unpack([place, life]: [u64; 2]) -> Row {
-    let modified = Revision {
-        main: (place >> SUB_BITS) as i64,
-        sub: (place & ((1 << SUB_BITS) - 1)) as i64,
-    };
+    let modified = Revision { main: (place >> SUB_BITS) as i64, sub: (place & ((1 << SUB_BITS) - 1)) as i64 };
     match (life & ((1 << VERSION_BITS) - 1)) as i64 {
         0 => Row::Tombstone(modified),
-        version => Row::Put(Version {
-            modified,
-            created: modified.main - (life >> VERSION_BITS) as i64,
-            version,
-        }),
+        version => Row::Put(Version { modified, created: modified.main - (life >> VERSION_BITS) as i64, version }),
     }
 }
 
@@ -179,11 +168,7 @@ mod tests {
     use super::*;
 
     fn put(main: i64, sub: i64, created: i64, version: i64) -> Row {
-        Row::Put(Version {
-            modified: Revision { main, sub },
-            created,
-            version,
-        })
+        Row::Put(Version { modified: Revision { main, sub }, created, version })
     }
 
     #[test]
@@ -191,10 +176,7 @@ mod tests {
         let fits = [
             put(1, 0, 1, 1),
             put((1 << 48) - 1, 65_535, (1 << 48) - (1 << 40), (1 << 24) - 1),
-            Row::Tombstone(Revision {
-                main: 7,
-                sub: 65_535,
-            }),
+            Row::Tombstone(Revision { main: 7, sub: 65_535 }),
         ];
         for row in fits {
             assert_eq!(unpack(pack(row).unwrap()), row);
@@ -206,10 +188,7 @@ mod tests {
             put(5, 0, 5, 1 << 24),
             put(5, 0, 6, 1),
             put(5, 0, 5, 0),
-            Row::Tombstone(Revision {
-                main: 7,
-                sub: 65_536,
-            }),
+            Row::Tombstone(Revision { main: 7, sub: 65_536 }),
         ];
         assert!(refused.into_iter().all(|row| pack(row).is_none()));
     }
@@ -217,11 +196,7 @@ mod tests {
     #[test]
     fn a_list_goes_wide_for_a_row_that_does_not_fit_and_narrow_again_without_it() {
         let mut rows = PackedRows::default();
-        let given = [
-            put(3, 0, 3, 1),
-            put(9, 70_000, 3, 2),
-            Row::Tombstone(Revision { main: 10, sub: 0 }),
-        ];
+        let given = [put(3, 0, 3, 1), put(9, 70_000, 3, 2), Row::Tombstone(Revision { main: 10, sub: 0 })];
         given.into_iter().for_each(|row| rows.push(row));
         assert!(matches!(rows, PackedRows::Wide(_)));
         assert_eq!(rows.iter().collect::<Vec<_>>(), given);

@@ -26,18 +26,12 @@ impl KeyRange {
             [0] => End::Unbounded,
             end => End::Before(end.into()),
         };
-        Self {
-            start: key.into(),
-            end,
-        }
+        Self { start: key.into(), end }
     }
 
     /// Every key there is.
     pub fn all() -> Self {
-        Self {
-            start: Box::default(),
-            end: End::Unbounded,
-        }
+        Self { start: Box::default(), end: End::Unbounded }
     }
 
     /// The key, when the range is a single one.
@@ -63,14 +57,8 @@ impl KeyRange {
         let next = [key, &[0]].concat().into_boxed_slice();
         match &self.end {
             _ if key < &*self.start => self.clone(),
-            End::Single => Self {
-                end: End::Before(next.clone()),
-                start: next,
-            },
-            end => Self {
-                start: next,
-                end: end.clone(),
-            },
+            End::Single => Self { end: End::Before(next.clone()), start: next },
+            end => Self { start: next, end: end.clone() },
         }
     }
 
@@ -79,10 +67,7 @@ impl KeyRange {
         match &self.end {
             End::Single if key > &*self.start => self.clone(),
             End::Before(end) if key >= &**end => self.clone(),
-            _ => Self {
-                start: self.start.clone(),
-                end: End::Before(key.into()),
-            },
+            _ => Self { start: self.start.clone(), end: End::Before(key.into()) },
         }
     }
 

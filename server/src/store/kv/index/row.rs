@@ -49,16 +49,8 @@ impl Row {
     /// What a put at `at` makes of a key whose newest row is `before`.
     pub(super) fn put_after(before: Option<Row>, at: Revision) -> Version {
         match before.and_then(|row| row.live()) {
-            Some(before) => Version {
-                modified: at,
-                version: before.version + 1,
-                ..before
-            },
-            None => Version {
-                modified: at,
-                created: at.main,
-                version: 1,
-            },
+            Some(before) => Version { modified: at, version: before.version + 1, ..before },
+            None => Version { modified: at, created: at.main, version: 1 },
         }
     }
 }

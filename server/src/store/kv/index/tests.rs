@@ -106,40 +106,27 @@ impl Pair {
             Op::Txn(changes) => {
                 for (put, k) in changes {
                     let key = key(u16::from(k));
-                    if put {
-                        self.put(&key)
-                    } else {
-                        self.delete(&key)
-                    }
+                    if put { self.put(&key) } else { self.delete(&key) }
                 }
             }
             Op::Series { from, count, step } => {
-                let numbers =
-                    (0..count).map(|i| from.wrapping_add_signed(i as i16 * i16::from(step)));
+                let numbers = (0..count).map(|i| from.wrapping_add_signed(i as i16 * i16::from(step)));
                 for k in numbers {
                     self.put(&key(k % 12_000));
                     self.next();
                 }
             }
-            Op::DeleteRange { from, count } => {
-                (from..from + count).for_each(|k| self.delete(&key(k)))
-            }
+            Op::DeleteRange { from, count } => (from..from + count).for_each(|k| self.delete(&key(k))),
             Op::Compact(age) => self.compact(self.revision(age)),
             Op::Read(read) => self.read(&read),
         }
-        self.index.root.check(Bounds {
-            from: None,
-            to: None,
-        });
+        self.index.root.check(Bounds { from: None, to: None });
         assert_eq!(self.index.len_keys(), self.model.len_keys());
     }
 
     fn compact(&mut self, revision: i64) {
         for (key, row) in &self.rows {
-            assert_eq!(
-                self.index.keeps(key, *row, revision),
-                self.model.keeps(key, *row, revision)
-            );
+            assert_eq!(self.index.keeps(key, *row, revision), self.model.keeps(key, *row, revision));
         }
         let mut keys: Vec<_> = self.rows.iter().map(|(key, _)| key.clone()).collect();
         keys.sort();
@@ -147,10 +134,8 @@ impl Pair {
         let mut all = Vec::new();
         for key in keys {
             let (mut dropped, mut expected) = (Vec::new(), Vec::new());
-            self.index
-                .compact_key(&key, revision, |row| dropped.push(row));
-            self.model
-                .compact_key(&key, revision, |row| expected.push(row));
+            self.index.compact_key(&key, revision, |row| dropped.push(row));
+            self.model.compact_key(&key, revision, |row| expected.push(row));
             assert_eq!(dropped, expected);
             all.extend(dropped);
         }
@@ -170,17 +155,12 @@ impl Pair {
         let at = self.revision(read.age);
         assert_eq!(self.index.get(&from, at), self.model.get(&from, at));
         assert_eq!(self.index.count(&range), self.model.count(&range));
-        assert_eq!(
-            self.index.count_at(&range, at),
-            self.model.count_at(&range, at)
-        );
+        assert_eq!(self.index.count_at(&range, at), self.model.count_at(&range, at));
         for order in [Order::Ascending, Order::Descending] {
             for at in [None, Some(at)] {
                 let (mut seen, mut expected) = (Vec::new(), Vec::new());
-                self.index
-                    .visit(&range, at, order, collect(&mut seen, read.limit));
-                self.model
-                    .visit(&range, at, order, collect(&mut expected, read.limit));
+                self.index.visit(&range, at, order, collect(&mut seen, read.limit));
+                self.model.visit(&range, at, order, collect(&mut expected, read.limit));
                 assert_eq!(seen, expected);
             }
         }
@@ -194,48 +174,25 @@ impl Pair {
             restored.restore(key, version);
             restored.restore(key, version);
         }
-        restored.root.check(Bounds {
-            from: None,
-            to: None,
-        });
+        restored.root.check(Bounds { from: None, to: None });
         for index in [&self.index, &restored] {
             assert_eq!(index.len_keys(), self.model.len_keys());
             for age in [0, 90, 200, 255] {
                 let (mut seen, mut expected) = (Vec::new(), Vec::new());
                 let at = Some(self.revision(age));
-                index.visit(
-                    &KeyRange::all(),
-                    at,
-                    Order::Ascending,
-                    collect(&mut seen, u16::MAX),
-                );
-                self.model.visit(
-                    &KeyRange::all(),
-                    at,
-                    Order::Ascending,
-                    collect(&mut expected, u16::MAX),
-                );
+                index.visit(&KeyRange::all(), at, Order::Ascending, collect(&mut seen, u16::MAX));
+                self.model.visit(&KeyRange::all(), at, Order::Ascending, collect(&mut expected, u16::MAX));
                 assert_eq!(seen, expected);
-                assert_eq!(
-                    index.count_at(&KeyRange::all(), self.revision(age)),
-                    expected.len()
-                );
+                assert_eq!(index.count_at(&KeyRange::all(), self.revision(age)), expected.len());
             }
         }
     }
 }
 
-fn collect(
-    into: &mut Vec<(Vec<u8>, Version)>,
-    limit: u16,
-) -> impl FnMut(&[u8], Version) -> ControlFlow<()> {
+fn collect(into: &mut Vec<(Vec<u8>, Version)>, limit: u16) -> impl FnMut(&[u8], Version) -> ControlFlow<()> {
     move |key, version| {
         into.push((key.to_vec(), version));
-        if into.len() > usize::from(limit) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if into.len() > usize::from(limit) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -267,21 +224,8 @@ fn a_deleted_key_restarts_at_version_1() {
     assert_eq!(index.put(b"a", at(3, 0)).0.version, 2);
     assert_eq!(index.delete(b"a", at(4, 0)), Some(at(3, 0)));
     assert_eq!(index.delete(b"a", at(5, 0)), None);
-    assert_eq!(
-        index.put(b"a", at(5, 0)),
-        (
-            Version {
-                modified: at(5, 0),
-                created: 5,
-                version: 1
-            },
-            None
-        )
-    );
-    assert_eq!(
-        index.get(b"a", 3).map(|v| (v.created, v.version)),
-        Some((2, 2))
-    );
+    assert_eq!(index.put(b"a", at(5, 0)), (Version { modified: at(5, 0), created: 5, version: 1 }, None));
+    assert_eq!(index.get(b"a", 3).map(|v| (v.created, v.version)), Some((2, 2)));
     assert_eq!(index.get(b"a", 4), None);
     assert_eq!(index.get(b"a", 1), None);
 }
@@ -295,26 +239,9 @@ fn one_revision_may_put_delete_and_put_a_key_again() {
     index.delete(b"a", at(4, 0));
     index.put(b"a", at(4, 1));
     index.put(b"a", at(4, 2));
-    assert_eq!(
-        index.get(b"a", 3),
-        Some(Version {
-            modified: at(3, 1),
-            created: 3,
-            version: 1
-        })
-    );
-    assert_eq!(
-        index.get(b"a", 4),
-        Some(Version {
-            modified: at(4, 2),
-            created: 4,
-            version: 2
-        })
-    );
-    assert_eq!(
-        [1, 2, 3, 4].map(|at| index.count_at(&KeyRange::all(), at)),
-        [0, 1, 1, 1]
-    );
+    assert_eq!(index.get(b"a", 3), Some(Version { modified: at(3, 1), created: 3, version: 1 }));
+    assert_eq!(index.get(b"a", 4), Some(Version { modified: at(4, 2), created: 4, version: 2 }));
+    assert_eq!([1, 2, 3, 4].map(|at| index.count_at(&KeyRange::all(), at)), [0, 1, 1, 1]);
     let mut dropped = Vec::new();
     index.compact_key(b"a", 3, |row| dropped.push(row));
     assert_eq!(dropped, [at(2, 0), at(3, 0)]);
@@ -339,15 +266,8 @@ fn keys_that_arrive_in_order_fill_their_leaves() {
     for i in 0..100_000 {
         index.put(format!("{i:064}").as_bytes(), at(i + 2, 0));
     }
-    index.root.check(Bounds {
-        from: None,
-        to: None,
-    });
-    assert!(
-        index.memory_bytes() < 32 * 100_000,
-        "{} bytes",
-        index.memory_bytes()
-    );
+    index.root.check(Bounds { from: None, to: None });
+    assert!(index.memory_bytes() < 32 * 100_000, "{} bytes", index.memory_bytes());
 }
 
 #[test]
@@ -358,29 +278,15 @@ fn a_walk_in_chunks_sees_each_key_once_whatever_is_written_between() {
     }
     for order in [Order::Ascending, Order::Descending] {
         let mut expected = Vec::new();
-        index.visit(
-            &KeyRange::all(),
-            Some(2),
-            order,
-            collect(&mut expected, u16::MAX),
-        );
+        index.visit(&KeyRange::all(), Some(2), order, collect(&mut expected, u16::MAX));
         let (mut seen, mut range, mut revision) = (Vec::new(), KeyRange::all(), 3);
         loop {
             let before = seen.len();
-            index.visit(
-                &range,
-                Some(2),
-                order,
-                collect(&mut seen, before as u16 + 99),
-            );
+            index.visit(&range, Some(2), order, collect(&mut seen, before as u16 + 99));
             let Some((last, _)) = seen.last().filter(|_| seen.len() > before) else {
                 break;
             };
-            range = if order == Order::Ascending {
-                range.after(last)
-            } else {
-                range.before(last)
-            };
+            range = if order == Order::Ascending { range.after(last) } else { range.before(last) };
             for i in 0..50 {
                 index.put(&key(i * 13 + before as u16), at(revision, i.into()));
             }
@@ -399,13 +305,7 @@ fn a_tree_that_shrinks_stays_whole() {
     let name = |i: i64| format!("/registry/{:06}", i * 7919 % count).into_bytes();
     let mut index = Index::new();
     (0..count).for_each(|i| assert_eq!(index.put(&name(i), at(i + 2, 0)).1, None));
-    assert_eq!(
-        index.root.check(Bounds {
-            from: None,
-            to: None
-        }),
-        3
-    );
+    assert_eq!(index.root.check(Bounds { from: None, to: None }), 3);
     let mut revision = count + 2;
     for step in 0..25 {
         let left: Vec<_> = (step * count / 25..count).map(name).collect();
@@ -415,10 +315,7 @@ fn a_tree_that_shrinks_stays_whole() {
             index.compact_key(key, revision, |_| {});
             revision += 1;
         }
-        index.root.check(Bounds {
-            from: None,
-            to: None,
-        });
+        index.root.check(Bounds { from: None, to: None });
         assert_eq!(index.count(&KeyRange::all()), kept.len());
         assert!(kept.iter().all(|key| index.get(key, NOW).is_some()));
     }

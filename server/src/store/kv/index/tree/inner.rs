@@ -42,11 +42,7 @@ impl Inner {
         &self.children[self.place(key)]
     }
 
-    pub fn write(
-        &mut self,
-        key: &[u8],
-        decide: impl FnOnce(Option<Row>) -> Option<Row>,
-    ) -> Option<Written> {
+    pub fn write(&mut self, key: &[u8], decide: impl FnOnce(Option<Row>) -> Option<Row>) -> Option<Written> {
         let i = self.place(key);
         let mut written = self.children[i].write(key, decide)?;
         if let Some(split) = written.split.take() {
@@ -54,8 +50,7 @@ impl Inner {
             written.split = (self.len() > MAX_CHILDREN).then(|| self.split(i + 1));
         } else {
             let was_live = written.before.is_some_and(|row| row.live().is_some());
-            self.live[i] =
-                self.live[i] + usize::from(written.after.live().is_some()) - usize::from(was_live);
+            self.live[i] = self.live[i] + usize::from(written.after.live().is_some()) - usize::from(was_live);
             self.turned[i] = self.turned[i].max(written.after.turned());
         }
         Some(written)
@@ -66,23 +61,12 @@ impl Inner {
         let count = |i: usize| {
             let bounds = self.clip(bounds, i, first, last);
             let whole = bounds.from.is_none() && bounds.to.is_none();
-            if whole && self.turned[i] <= at {
-                self.live[i]
-            } else {
-                self.children[i].count(bounds, at)
-            }
+            if whole && self.turned[i] <= at { self.live[i] } else { self.children[i].count(bounds, at) }
         };
         (first..=last).map(count).sum()
     }
 
-    pub fn visit<F>(
-        &self,
-        bounds: Bounds<'_>,
-        at: i64,
-        order: Order,
-        key: &mut Vec<u8>,
-        f: &mut F,
-    ) -> ControlFlow<()>
+    pub fn visit<F>(&self, bounds: Bounds<'_>, at: i64, order: Order, key: &mut Vec<u8>, f: &mut F) -> ControlFlow<()>
     where
         F: FnMut(&[u8], Version) -> ControlFlow<()>,
     {
@@ -110,10 +94,7 @@ impl Inner {
     }
 
     pub fn tally(&self) -> (usize, i64) {
-        (
-            self.live.iter().sum(),
-            self.turned.iter().copied().max().unwrap_or(i64::MIN),
-        )
+        (self.live.iter().sum(), self.turned.iter().copied().max().unwrap_or(i64::MIN))
     }
 
     /// The child of a node that has one; of a node without any, nothing.
@@ -132,12 +113,7 @@ impl Inner {
 
     fn over(separators: PackedKeys, children: Vec<Node>) -> Self {
         let (live, turned) = children.iter().map(Node::tally).unzip();
-        Self {
-            separators,
-            children,
-            live,
-            turned,
-        }
+        Self { separators, children, live, turned }
     }
 
     /// The child below which the key belongs.
@@ -151,20 +127,12 @@ impl Inner {
     /// First and last child that the bounds touch; the first is not behind the last if the bounds are in order.
     fn span(&self, bounds: Bounds<'_>) -> (usize, usize) {
         let first = bounds.from.map_or(0, |from| self.place(from));
-        (
-            first,
-            bounds
-                .to
-                .map_or(self.len() - 1, |to| self.separators.below(to)),
-        )
+        (first, bounds.to.map_or(self.len() - 1, |to| self.separators.below(to)))
     }
 
     /// The bounds as child `i` has to keep them.
     fn clip<'a>(&self, bounds: Bounds<'a>, i: usize, first: usize, last: usize) -> Bounds<'a> {
-        Bounds {
-            from: bounds.from.filter(|_| i == first),
-            to: bounds.to.filter(|_| i == last),
-        }
+        Bounds { from: bounds.from.filter(|_| i == first), to: bounds.to.filter(|_| i == last) }
     }
 
     /// Takes in the part that child `i` split off.
@@ -182,23 +150,13 @@ impl Inner {
 
     /// Cuts off the upper children: half of them, or a quarter when the latest came last, as it does when keys arrive in order.
     fn split(&mut self, adopted: usize) -> Split {
-        let at = if adopted + 1 == self.len() {
-            MAX_CHILDREN / 4 * 3
-        } else {
-            self.len() / 2
-        };
-        let right = Self::over(
-            self.separators.part(at..self.separators.len()),
-            self.children.split_off(at),
-        );
+        let at = if adopted + 1 == self.len() { MAX_CHILDREN / 4 * 3 } else { self.len() / 2 };
+        let right = Self::over(self.separators.part(at..self.separators.len()), self.children.split_off(at));
         let separator = self.separators.key(at - 1);
         let mut left = std::mem::take(&mut self.children);
         left.shrink_to_fit();
         *self = Self::over(self.separators.part(0..at - 1), left);
-        Split {
-            separator,
-            right: Node::Inner(right),
-        }
+        Split { separator, right: Node::Inner(right) }
     }
 
     /// Sees to child `i` after it lost an entry: removes it when empty, joins it with a neighbour when there is room.
@@ -225,9 +183,7 @@ impl Inner {
     fn can_join(&self, i: usize) -> bool {
         match (&self.children[i], &self.children[i + 1]) {
             (Node::Leaf(left), Node::Leaf(right)) => left.can_absorb(right),
-            (Node::Inner(left), Node::Inner(right)) => {
-                left.len() + right.len() <= MAX_CHILDREN / 4 * 3
-            }
+            (Node::Inner(left), Node::Inner(right)) => left.len() + right.len() <= MAX_CHILDREN / 4 * 3,
             // Leaves are all at one depth.
             _ => false,
         }
@@ -271,30 +227,15 @@ impl Inner {
     pub fn check(&self, bounds: Bounds<'_>) -> usize {
         let len = self.len();
         assert!((1..=MAX_CHILDREN).contains(&len));
-        assert_eq!(
-            [
-                self.separators.len() + 1,
-                self.live.len(),
-                self.turned.len()
-            ],
-            [len; 3]
-        );
+        assert_eq!([self.separators.len() + 1, self.live.len(), self.turned.len()], [len; 3]);
         let separators: Vec<_> = (0..len - 1).map(|i| self.separators.key(i)).collect();
         let mut depths = Vec::new();
         for i in 0..len {
             assert!(self.children[i].len() > 0);
             let (live, turned) = self.children[i].tally();
             assert!(self.live[i] == live && self.turned[i] >= turned);
-            let from = if i == 0 {
-                bounds.from
-            } else {
-                Some(&*separators[i - 1])
-            };
-            let to = if i == len - 1 {
-                bounds.to
-            } else {
-                Some(&*separators[i])
-            };
+            let from = if i == 0 { bounds.from } else { Some(&*separators[i - 1]) };
+            let to = if i == len - 1 { bounds.to } else { Some(&*separators[i]) };
             depths.push(self.children[i].check(Bounds { from, to }));
         }
         assert!(depths.iter().all(|depth| *depth == depths[0]));

@@ -42,41 +42,24 @@ impl Leaf {
     /// The newest row of the key in `slot` at or before main revision `at`.
     pub fn row(&self, slot: usize, at: i64) -> Option<Row> {
         let newest = self.rows.get(slot);
-        if newest.at().main <= at {
-            Some(newest)
-        } else {
-            self.older.newest(slot, at)
-        }
+        if newest.at().main <= at { Some(newest) } else { self.older.newest(slot, at) }
     }
 
-    pub fn write(
-        &mut self,
-        key: &[u8],
-        decide: impl FnOnce(Option<Row>) -> Option<Row>,
-    ) -> Option<Written> {
+    pub fn write(&mut self, key: &[u8], decide: impl FnOnce(Option<Row>) -> Option<Row>) -> Option<Written> {
         match self.search(key) {
             Ok(slot) => {
                 let before = self.rows.get(slot);
                 let after = decide(Some(before))?;
                 self.older.push(slot, before);
                 self.rows.set(slot, after);
-                Some(Written {
-                    before: Some(before),
-                    after,
-                    split: None,
-                })
+                Some(Written { before: Some(before), after, split: None })
             }
             Err(slot) => {
                 let after = decide(None)?;
                 self.insert(slot, key, after);
-                let full = self.len() > MAX_KEYS
-                    || (self.len() > 1 && self.keys.packed_bytes() > MAX_BYTES);
+                let full = self.len() > MAX_KEYS || (self.len() > 1 && self.keys.packed_bytes() > MAX_BYTES);
                 let split = full.then(|| self.split(slot));
-                Some(Written {
-                    before: None,
-                    after,
-                    split,
-                })
+                Some(Written { before: None, after, split })
             }
         }
     }
@@ -93,14 +76,7 @@ impl Leaf {
         self.slots(bounds).filter(live).count()
     }
 
-    pub fn visit<F>(
-        &self,
-        bounds: Bounds<'_>,
-        at: i64,
-        order: Order,
-        key: &mut Vec<u8>,
-        f: &mut F,
-    ) -> ControlFlow<()>
+    pub fn visit<F>(&self, bounds: Bounds<'_>, at: i64, order: Order, key: &mut Vec<u8>, f: &mut F) -> ControlFlow<()>
     where
         F: FnMut(&[u8], Version) -> ControlFlow<()>,
     {
@@ -121,12 +97,7 @@ impl Leaf {
         }
     }
 
-    pub fn compact(
-        &mut self,
-        key: &[u8],
-        revision: i64,
-        mut dropped: impl FnMut(Revision),
-    ) -> bool {
+    pub fn compact(&mut self, key: &[u8], revision: i64, mut dropped: impl FnMut(Revision)) -> bool {
         let Ok(slot) = self.search(key) else {
             return false;
         };
@@ -146,14 +117,7 @@ impl Leaf {
 
     pub fn tally(&self) -> (usize, i64) {
         let live = self.rows.iter().filter(|row| row.live().is_some()).count();
-        (
-            live,
-            self.rows
-                .iter()
-                .map(|row| row.turned())
-                .max()
-                .unwrap_or(i64::MIN),
-        )
+        (live, self.rows.iter().map(|row| row.turned()).max().unwrap_or(i64::MIN))
     }
 
     /// True if one leaf can hold these keys and the next one's and still has room to grow.
@@ -184,11 +148,7 @@ impl Leaf {
         self.rows.insert(slot, row);
         self.older.key_inserted(slot);
         let goes_on = self.series > 0 && slot == usize::from(self.latest) + 1;
-        self.series = if goes_on {
-            self.series.saturating_add(1)
-        } else {
-            1
-        };
+        self.series = if goes_on { self.series.saturating_add(1) } else { 1 };
         self.latest = slot as u8;
     }
 
@@ -218,10 +178,7 @@ impl Leaf {
         } else if !series {
             self.series = 0;
         }
-        Split {
-            separator,
-            right: Node::Leaf(right),
-        }
+        Split { separator, right: Node::Leaf(right) }
     }
 
     #[cfg(test)]
@@ -230,26 +187,12 @@ impl Leaf {
         assert_eq!(keys.len(), self.rows.len());
         assert!(keys.len() <= MAX_KEYS);
         assert!(keys.is_sorted_by(|a, b| a < b));
-        assert!(
-            keys.iter()
-                .all(|key| bounds.from.is_none_or(|from| &**key >= from))
-        );
-        assert!(
-            keys.iter()
-                .all(|key| bounds.to.is_none_or(|to| &**key < to))
-        );
+        assert!(keys.iter().all(|key| bounds.from.is_none_or(|from| &**key >= from)));
+        assert!(keys.iter().all(|key| bounds.to.is_none_or(|to| &**key < to)));
         self.older.check(keys.len());
         for slot in 0..keys.len() {
-            let older = self
-                .older
-                .rows(slot)
-                .into_iter()
-                .flat_map(|rows| rows.iter());
-            assert!(
-                older
-                    .chain([self.rows.get(slot)])
-                    .is_sorted_by(|a, b| a.at() < b.at())
-            );
+            let older = self.older.rows(slot).into_iter().flat_map(|rows| rows.iter());
+            assert!(older.chain([self.rows.get(slot)]).is_sorted_by(|a, b| a.at() < b.at()));
         }
     }
 }

@@ -59,11 +59,7 @@ impl Node {
     }
 
     /// Shows `decide` the newest row of the key and records the row it answers with; `None` when it answers with none.
-    pub fn write(
-        &mut self,
-        key: &[u8],
-        decide: impl FnOnce(Option<Row>) -> Option<Row>,
-    ) -> Option<Written> {
+    pub fn write(&mut self, key: &[u8], decide: impl FnOnce(Option<Row>) -> Option<Row>) -> Option<Written> {
         match self {
             Node::Inner(inner) => inner.write(key, decide),
             Node::Leaf(leaf) => leaf.write(key, decide),
@@ -71,11 +67,7 @@ impl Node {
     }
 
     /// [`Node::write`] on the root, which grows a level when it splits.
-    pub fn write_root(
-        &mut self,
-        key: &[u8],
-        decide: impl FnOnce(Option<Row>) -> Option<Row>,
-    ) -> Option<Written> {
+    pub fn write_root(&mut self, key: &[u8], decide: impl FnOnce(Option<Row>) -> Option<Row>) -> Option<Written> {
         let mut written = self.write(key, decide)?;
         if let Some(split) = written.split.take() {
             let left = std::mem::take(self);
@@ -93,14 +85,7 @@ impl Node {
     }
 
     /// Visits the keys within `bounds` that were live at main revision `at`. `key` is the buffer they are put together in.
-    pub fn visit<F>(
-        &self,
-        bounds: Bounds<'_>,
-        at: i64,
-        order: Order,
-        key: &mut Vec<u8>,
-        f: &mut F,
-    ) -> ControlFlow<()>
+    pub fn visit<F>(&self, bounds: Bounds<'_>, at: i64, order: Order, key: &mut Vec<u8>, f: &mut F) -> ControlFlow<()>
     where
         F: FnMut(&[u8], Version) -> ControlFlow<()>,
     {
@@ -119,12 +104,7 @@ impl Node {
     }
 
     /// [`Node::compact`] on the root, which loses a level when it is down to one child.
-    pub fn compact_root(
-        &mut self,
-        key: &[u8],
-        revision: i64,
-        dropped: impl FnMut(Revision),
-    ) -> bool {
+    pub fn compact_root(&mut self, key: &[u8], revision: i64, dropped: impl FnMut(Revision)) -> bool {
         let gone = self.compact(key, revision, dropped);
         while let Node::Inner(inner) = self
             && inner.len() <= 1
