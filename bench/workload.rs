@@ -12,12 +12,13 @@ pub struct Workload {
 }
 
 /// Puts go to keys in sequence over a bounded key space: new ones and overwritten ones.
-pub const WORKLOADS: [Workload; 4] = [
+pub const WORKLOADS: [Workload; 5] = [
     Workload {
         name: "put, 1 client",
         arguments: &[
             "--conns=1",
             "--clients=1",
+            "--target-leader",
             "put",
             "--key-size=8",
             "--val-size=256",
@@ -27,7 +28,21 @@ pub const WORKLOADS: [Workload; 4] = [
         requests: 3_000,
     },
     Workload {
-        name: "put, 1000 clients, 100 connections",
+        name: "put, 1000 clients, 100 connections, to the leader",
+        arguments: &[
+            "--conns=100",
+            "--clients=1000",
+            "--target-leader",
+            "put",
+            "--key-size=8",
+            "--val-size=256",
+            "--sequential-keys",
+            "--key-space-size=100000",
+        ],
+        requests: 100_000,
+    },
+    Workload {
+        name: "put, 1000 clients, 100 connections, over all members",
         arguments: &[
             "--conns=100",
             "--clients=1000",
@@ -40,13 +55,13 @@ pub const WORKLOADS: [Workload; 4] = [
         requests: 100_000,
     },
     Workload {
-        name: "range of one key, linearizable, 1000 clients",
-        arguments: &["--conns=100", "--clients=1000", "range", KEY, "--consistency=l"],
+        name: "range of one key, linearizable, 1000 clients, to the leader",
+        arguments: &["--conns=100", "--clients=1000", "--target-leader", "range", KEY, "--consistency=l"],
         requests: 100_000,
     },
     Workload {
-        name: "range of one key, serializable, 1000 clients",
-        arguments: &["--conns=100", "--clients=1000", "range", KEY, "--consistency=s"],
+        name: "range of one key, serializable, 1000 clients, to the leader",
+        arguments: &["--conns=100", "--clients=1000", "--target-leader", "range", KEY, "--consistency=s"],
         requests: 100_000,
     },
 ];

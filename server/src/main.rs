@@ -18,10 +18,19 @@ const LOG: &str = "quorate_server::main";
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    refuse_huge_pages();
     match Command::read(&Sources::of_process()) {
         Command::Print(output) => print(&output),
         Command::Refuse { notices, error } => refuse(&notices, &error),
         Command::Serve { config, notices } => serve(*config, &notices),
+    }
+}
+
+/// The allocator asks for huge pages, and a store of small values then holds twice the memory that it uses.
+fn refuse_huge_pages() {
+    // SAFETY: sets a flag of this process and passes no pointers. Where it is refused, memory is larger and nothing else.
+    unsafe {
+        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
     }
 }
 

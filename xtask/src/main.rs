@@ -1,7 +1,7 @@
 //! Automation: what `make` calls, the same at the desk and in CI.
 //!
 //! - [`build`]: the binaries, into `bin/`. [`tools`]: foreign tools of the tests, out of Go modules.
-//! - [`test`]: every test in groups, and the count. [`verify`]: the read-only gate, and its fixer.
+//! - [`mod@test`]: every test in groups, and the count. [`verify`]: the read-only gate, and its fixer.
 //! - [`tidy`]: the layout rules of ARCHITECTURE.md, proven.
 //! - [`place`]: where things are. [`run`]: how commands are run.
 

@@ -64,6 +64,7 @@ impl fmt::Display for Proposal {
 }
 
 /// What applying an entry answers to the member that proposed it; `None` for blank and membership entries.
+#[derive(Debug)]
 pub struct Reply(pub Option<apply::Outcome>);
 
 /// What the membership says about a member besides its id.

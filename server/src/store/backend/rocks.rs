@@ -24,6 +24,10 @@ const SMALL_WRITE_BUFFER_BYTES: usize = 8 << 20;
 /// Uncompressed bytes of a table's block. Keys of a list lie scattered over the history, so a read wants one row: larger blocks
 /// cost it decompression and cache.
 const BLOCK_BYTES: usize = 4 << 10;
+/// Rows an iterator passes over on its way to a wanted one before seeking it costs less.
+const STEPS: u32 = 16;
+/// A read of more rows than this does not push out what others have in the cache.
+const CACHED_ROWS: usize = 8192;
 /// Read ahead of a scan.
 const READAHEAD_BYTES: usize = 1 << 20;
 
@@ -90,13 +94,34 @@ impl Rocks {
         Ok(row.map(|row| Bytes::copy_from_slice(&row)))
     }
 
-    fn rows_with(&self, keys: &[RowKey], options: &ReadOptions) -> Result<Vec<Option<Bytes>>, Error> {
+    fn rows_with(&self, keys: &[RowKey], mut options: ReadOptions) -> Result<Vec<Option<Bytes>>, Error> {
         let family = self.family(Family::Key)?;
         if let [key] = keys {
-            return Ok(vec![self.get_with(Family::Key, key.as_bytes(), options)?]);
+            return Ok(vec![self.get_with(Family::Key, key.as_bytes(), &options)?]);
         }
-        let rows = self.db.batched_multi_get_cf_opt(family, keys, keys.is_sorted(), options);
-        rows.into_iter().map(|row| Ok(row?.map(|row| Bytes::copy_from_slice(&row)))).collect()
+        // In the order of the history, whatever order they are wanted in: neighbours share blocks, and one is often the next of another.
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        if !keys.is_sorted() {
+            order.sort_unstable_by_key(|&at| &keys[at as usize]);
+        }
+        options.fill_cache(keys.len() <= CACHED_ROWS);
+        let mut stored = self.db.raw_iterator_cf_opt(family, options);
+        let mut rows = vec![None; keys.len()];
+        for at in order {
+            let key = keys[at as usize].as_bytes();
+            let mut steps = 0;
+            while steps < STEPS && stored.key().is_some_and(|stored| stored < key) {
+                stored.next();
+                steps += 1;
+            }
+            if stored.key().is_none_or(|stored| stored < key) {
+                stored.seek(key);
+            }
+            rows[at as usize] =
+                stored.item().filter(|(stored, _)| *stored == key).map(|(_, row)| Bytes::copy_from_slice(row));
+        }
+        stored.status()?;
+        Ok(rows)
     }
 
     fn scan_with(
@@ -131,7 +156,7 @@ impl View for Rocks {
     }
 
     fn rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
-        self.rows_with(keys, &ReadOptions::default())
+        self.rows_with(keys, ReadOptions::default())
     }
 
     fn scan(&self, family: Family, from: &[u8], to: Option<&[u8]>, each: &mut Visit<'_>) -> Result<(), Error> {
@@ -158,7 +183,7 @@ impl View for Snapshot<'_> {
     }
 
     fn rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
-        self.rocks.rows_with(keys, &self.options())
+        self.rocks.rows_with(keys, self.options())
     }
 
     fn scan(&self, family: Family, from: &[u8], to: Option<&[u8]>, each: &mut Visit<'_>) -> Result<(), Error> {

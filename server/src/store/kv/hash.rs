@@ -16,7 +16,7 @@ use crate::store::{
 
 /// Rows whose fate under compaction is asked of the index in one hold of the lock.
 const CHUNK: usize = 512;
-/// Times a hash of the current revision starts over because compaction passed it.
+/// Times a hash of the current revision is tried because compaction passes it; the last keeps writers out.
 const ATTEMPTS: usize = 8;
 
 /// etcd's hash of the history of keys.
@@ -37,27 +37,35 @@ pub struct HashKv {
 pub(in crate::store) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, Error> {
     let mut attempt = 1;
     loop {
-        match try_hash_kv(shared, revision) {
+        match try_hash_kv(shared, revision, attempt == ATTEMPTS) {
             Err(Error::Refused(Refusal::Compacted)) if revision <= 0 && attempt < ATTEMPTS => attempt += 1,
             result => return result,
         }
     }
 }
 
-fn try_hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, Error> {
+/// `hold`: keep writers out for the whole of it, so that nothing can pass it.
+fn try_hash_kv(shared: &Shared, revision: i64, hold: bool) -> Result<HashKv, Error> {
     let state = shared.read();
     let (now, compacted, generation) = (state.revision, state.compacted, state.generation);
     let revision = if revision > 0 { revision } else { now };
     state.check_readable(revision)?;
     let backend = state.backend.clone();
     let snapshot = backend.snapshot();
-    drop(state);
+    let held = hold.then_some(state);
 
     let mut hasher = Hasher::new(compacted, revision);
     // Rows up to the compact revision, waiting for the index's word.
     let mut asked: Vec<(RevisionKey, Vec<u8>)> = Vec::with_capacity(CHUNK);
     let settle = |hasher: &mut Hasher, asked: &mut Vec<(RevisionKey, Vec<u8>)>| -> Result<(), Error> {
-        let state = shared.read();
+        let again;
+        let state = match &held {
+            Some(held) => held,
+            None => {
+                again = shared.read();
+                &again
+            }
+        };
         if state.generation != generation || state.compacted > revision {
             return Err(Refusal::Compacted.into());
         }
