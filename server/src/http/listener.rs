@@ -48,7 +48,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot listen on {url}: {source}; is another process using the port?")]
+    #[error("cannot listen on {url}; is another process using the port?")]
     Bind { url: String, source: io::Error },
     #[error("cannot resolve the host of {url}")]
     Resolve { url: String, source: io::Error },
