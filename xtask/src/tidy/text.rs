@@ -38,7 +38,7 @@ fn found<'a>(line: &str, forbidden: &'a [(&'a str, &'a str)]) -> Option<&'a (&'a
     })
 }
 
-/// A path such as `network/` or `docs/work/` is no path of a machine: those begin after something that ends a word.
+/// A path such as `network/` or `docs/home/` is no path of a machine: those begin after something that ends a word.
 fn continues_a_word(line: &str, at: usize, one: &str) -> bool {
     one.starts_with('/')
         && line[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '}' | ')'))
