@@ -109,6 +109,9 @@ async fn measure(arguments: Arguments) -> Result<(), Error> {
 async fn run(workload: &Workload, cluster: &mut Cluster, scale: f64) -> Result<Sample, Error> {
     let requests = ((workload.requests as f64 * scale) as u64).max(REQUESTS_AT_LEAST);
     let mut arguments = vec![format!("--endpoints={}", cluster.endpoints().join(","))];
+    if workload.to_leader {
+        arguments.push("--target-leader".to_owned());
+    }
     arguments.extend(workload.arguments.iter().map(|&argument| argument.to_owned()));
     arguments.push(format!("--total={requests}"));
     let before = costs(cluster)?;

@@ -5,20 +5,33 @@
 pub struct Workload {
     /// As the table names it.
     pub name: &'static str,
+    /// Only the leader is asked; else all members in turn.
+    pub to_leader: bool,
     /// Arguments after the endpoints and before the total.
     pub arguments: &'static [&'static str],
     /// Requests of one run at scale 1.
     pub requests: u64,
 }
 
+/// 1000 clients on 100 connections that put.
+const PUT_FROM_1000: &[&str] = &[
+    "--conns=100",
+    "--clients=1000",
+    "put",
+    "--key-size=8",
+    "--val-size=256",
+    "--sequential-keys",
+    "--key-space-size=100000",
+];
+
 /// Puts go to keys in sequence over a bounded key space: new ones and overwritten ones.
 pub const WORKLOADS: [Workload; 5] = [
     Workload {
         name: "put, 1 client",
+        to_leader: true,
         arguments: &[
             "--conns=1",
             "--clients=1",
-            "--target-leader",
             "put",
             "--key-size=8",
             "--val-size=256",
@@ -29,39 +42,26 @@ pub const WORKLOADS: [Workload; 5] = [
     },
     Workload {
         name: "put, 1000 clients, 100 connections, to the leader",
-        arguments: &[
-            "--conns=100",
-            "--clients=1000",
-            "--target-leader",
-            "put",
-            "--key-size=8",
-            "--val-size=256",
-            "--sequential-keys",
-            "--key-space-size=100000",
-        ],
+        to_leader: true,
+        arguments: PUT_FROM_1000,
         requests: 100_000,
     },
     Workload {
         name: "put, 1000 clients, 100 connections, over all members",
-        arguments: &[
-            "--conns=100",
-            "--clients=1000",
-            "put",
-            "--key-size=8",
-            "--val-size=256",
-            "--sequential-keys",
-            "--key-space-size=100000",
-        ],
+        to_leader: false,
+        arguments: PUT_FROM_1000,
         requests: 100_000,
     },
     Workload {
         name: "range of one key, linearizable, 1000 clients, to the leader",
-        arguments: &["--conns=100", "--clients=1000", "--target-leader", "range", KEY, "--consistency=l"],
+        to_leader: true,
+        arguments: &["--conns=100", "--clients=1000", "range", KEY, "--consistency=l"],
         requests: 100_000,
     },
     Workload {
         name: "range of one key, serializable, 1000 clients, to the leader",
-        arguments: &["--conns=100", "--clients=1000", "--target-leader", "range", KEY, "--consistency=s"],
+        to_leader: true,
+        arguments: &["--conns=100", "--clients=1000", "range", KEY, "--consistency=s"],
         requests: 100_000,
     },
 ];

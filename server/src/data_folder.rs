@@ -44,11 +44,7 @@ impl DataFolder {
             return Err(Error::Proxy(proxy));
         }
         let member = data_dir.join("member");
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&member)
-            .map_err(|source| Error::Create { path: member.clone(), source })?;
+        create(&member)?;
         let path = member.join("LOCK");
         let lock = OpenOptions::new()
             .create(true)
@@ -63,12 +59,7 @@ impl DataFolder {
             Err(error) => return Err(Error::NotWritable { path, source: error.into() }),
         }
         // Empty in a folder of ours, but tools that inspect a data folder look for it.
-        let snap = member.join("snap");
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&snap)
-            .map_err(|source| Error::Create { path: snap.clone(), source })?;
+        create(&member.join("snap"))?;
         let folder = Self { member, _lock: lock };
         folder.remove_leftovers()?;
         Ok(folder)
@@ -101,6 +92,15 @@ impl DataFolder {
         }
         Ok(())
     }
+}
+
+/// A folder that only its owner may read.
+fn create(path: &Path) -> Result<(), Error> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| Error::Create { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::errors::{InitializeError, RaftError};
+use openraft::storage::{RaftLogReader, RaftLogStorage};
 use openraft::{Config, Raft, SnapshotPolicy};
 
 use super::forward::Forwarder;
@@ -21,7 +22,7 @@ use super::transport::{Identity, Timing, Transport};
 use super::types::Peer;
 use crate::clock::Clock;
 use crate::store::{Store, Writer};
-use crate::wal::{HardState, Wal};
+use crate::wal::Wal;
 
 pub struct Options {
     pub identity: Identity,
@@ -59,13 +60,13 @@ pub async fn start(
     clock: &dyn Clock,
 ) -> Result<Handle, Error> {
     let identity = options.identity;
-    let log = LogStore::new(wal.clone());
+    let mut log = LogStore::new(wal.clone());
     let forwarded = Arc::new(Forwarded::default());
     let mut machine = StateMachine::new(store, writer, forwarded.clone(), options.snapshot_dir.clone());
     let commit = wal.state().map(|state| state.commit).unwrap_or_default();
     machine.replay(&log, commit).map_err(Error::Replay)?;
     let applied = machine.applied();
-    let led_before = step_down(&wal, identity.member_id).await.map_err(Error::StepDown)?;
+    let led_before = step_down(&mut log, identity.member_id).await.map_err(Error::StepDown)?;
 
     let transport = Transport::new(
         identity,
@@ -109,18 +110,11 @@ pub async fn start(
 /// openraft would resume it in the same term without an election. But a leader may acknowledge what a quorum of the
 /// others has on disk and it has not: after a crash of all members it would come back with the shorter log and overwrite
 /// theirs. An election compares the logs first.
-async fn step_down(wal: &Wal, member_id: u64) -> io::Result<bool> {
-    let Some(state) = wal.state().filter(|state| state.vote == member_id && state.vote_committed) else {
-        return Ok(false);
-    };
-    let (done, saved) = tokio::sync::oneshot::channel();
-    let state = HardState { vote_committed: false, ..state };
-    let queued = wal.save_state(state, move |result| {
-        // The receiver is only gone when the start was given up.
-        let _ = done.send(result);
-    });
-    queued.await.map_err(io::Error::other)?;
-    saved.await.map_err(|_| io::Error::other("the WAL thread ended"))??;
+async fn step_down(log: &mut LogStore, member_id: u64) -> io::Result<bool> {
+    let claimed = log.read_vote().await?.filter(|vote| vote.leader_id.voted_for == member_id && vote.committed);
+    let Some(mut vote) = claimed else { return Ok(false) };
+    vote.committed = false;
+    log.save_vote(&vote).await?;
     Ok(true)
 }
 

@@ -115,6 +115,8 @@ impl Rocks {
                 steps += 1;
             }
             if stored.key().is_none_or(|stored| stored < key) {
+                // A seek forgets the failure that ended the walk.
+                stored.status()?;
                 stored.seek(key);
             }
             rows[at as usize] =
