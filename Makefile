@@ -17,6 +17,7 @@ XTASK = cargo run --release --quiet --package xtask --
 
 build:
 	@scripts/install-packages build
+	@scripts/claim-target
 	@$(XTASK) build
 
 run: build
@@ -30,17 +31,21 @@ run: build
 
 test:
 	@scripts/install-packages test
+	@scripts/claim-target
 	@$(XTASK) test $(GROUPS)
 
 verify:
 	@scripts/install-packages test
+	@scripts/claim-target
 	@$(XTASK) verify
 
 fix:
+	@scripts/claim-target
 	@$(XTASK) fix
 
 bench:
 	@scripts/install-packages test
+	@scripts/claim-target
 	@$(XTASK) build
 	@$(XTASK) tools etcd etcd-tools
 	@cargo run --release --package quorate-e2e --bin side-by-side -- $(ARGS)

@@ -1,6 +1,6 @@
 //! Where the binaries under test and the foreign tools are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::Error;
 
@@ -74,7 +74,8 @@ fn tools_dir() -> PathBuf {
     std::env::var_os("QUORATE_TOOLS").map_or_else(|| checkout().join("bin/tools"), PathBuf::from)
 }
 
+/// As cargo says at run time: another checkout with the same target folder may have built this program.
 fn checkout() -> PathBuf {
-    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_dir.parent().unwrap_or(crate_dir).to_path_buf()
+    let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    crate_dir.parent().unwrap_or(&crate_dir).to_path_buf()
 }

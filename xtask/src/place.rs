@@ -18,8 +18,10 @@ pub struct Place {
 impl Place {
     /// Looks at the environment.
     pub fn find() -> Result<Place, Failure> {
-        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let checkout = crate_dir.parent().ok_or_else(|| Failure("xtask has no parent folder".into()))?.to_path_buf();
+        // Asked at run time: another checkout with the same target folder may have built this program.
+        let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let checkout = crate_dir.as_deref().and_then(Path::parent);
+        let checkout = checkout.ok_or_else(|| Failure("start xtask by `cargo run`".into()))?.to_path_buf();
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let cache = match std::env::var_os("QUORATE_CACHE") {
             Some(cache) => PathBuf::from(cache),
