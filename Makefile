@@ -13,6 +13,9 @@ export CARGO_TARGET_DIR ?= $(QUORATE_CACHE)/target
 
 XTASK = cargo run --release --quiet --package xtask --
 
+# side-by-side or large-store
+BENCH ?= side-by-side
+
 .PHONY: build run test verify fix bench
 
 build:
@@ -48,4 +51,4 @@ bench:
 	@scripts/claim-target
 	@$(XTASK) build
 	@$(XTASK) tools etcd etcd-tools
-	@cargo run --release --package quorate-e2e --bin side-by-side -- $(ARGS)
+	@cargo run --release --package quorate-e2e --bin $(BENCH) -- $(ARGS)

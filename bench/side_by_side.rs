@@ -4,6 +4,7 @@
 //! that a machine that slows down slows both. Members' processor time comes from /proc, because a generator on the same
 //! cores hides in its rates what a server costs.
 
+mod median;
 mod workload;
 
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ use quorate_e2e::cluster::Cluster;
 use quorate_e2e::cost::Cost;
 use quorate_e2e::ctl::Ctl;
 
+use median::median;
 use workload::{KEY, Summary, WORKLOADS, Workload};
 
 /// A run that takes longer is no measurement.
@@ -156,24 +158,4 @@ fn table(series: &[Series], rounds: usize) -> String {
         );
     }
     text
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between_the_middle_two() {
-        assert_eq!(median(vec![9.0, 1.0, 3.0]), 3.0);
-        assert_eq!(median(vec![4.0, 1.0, 3.0, 9.0]), 3.5);
-    }
 }

@@ -36,13 +36,13 @@ pub enum Error {
 
 impl Error {
     /// Adapter for `map_err` on I/O.
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         let what = what.into();
         move |source| Error::Io { what, source }
     }
 
     /// Adapter for `map_err` on client calls.
-    pub(crate) fn client(what: impl Into<String>) -> impl FnOnce(etcd_client::Error) -> Error {
+    pub fn client(what: impl Into<String>) -> impl FnOnce(etcd_client::Error) -> Error {
         let what = what.into();
         move |source| Error::Client { what, source: Box::new(source) }
     }

@@ -130,6 +130,8 @@ const METHODS: &[(&str, &[(&str, Kind)])] = &[
 /// Counters of one method. Cheap to share; every call is a few atomic additions.
 #[derive(Debug)]
 pub struct Rpc {
+    /// Whether answers are streams.
+    pub streams: bool,
     pub started: Counter,
     pub msg_received: Counter,
     pub msg_sent: Counter,
@@ -180,6 +182,7 @@ impl Rpcs {
                     handled.get_or_create_owned(&[("grpc_code", code.to_owned()), method, service, kind])
                 });
                 let rpc = Rpc {
+                    streams: *kind != Kind::Unary,
                     started: started.get_or_create_owned(&labels),
                     msg_received: received.get_or_create_owned(&labels),
                     msg_sent: sent.get_or_create_owned(&labels),

@@ -21,6 +21,8 @@ mod snapshot_stream;
 mod start;
 mod state_machine;
 mod status;
+#[cfg(test)]
+mod storage_test;
 mod transport;
 mod types;
 mod wire;

@@ -5,7 +5,7 @@ use quorate_proto::served::etcdserverpb::kv_server::Kv;
 use tonic::{Request, Response, Status};
 
 use super::member::Member;
-use super::{kv_check, quota, range_stream};
+use super::{kv_check, large_range, quota, range_stream};
 use crate::http::status;
 use crate::store::apply;
 
@@ -59,7 +59,7 @@ impl Kv for Service {
         }
         let mut response = self.read(request).await?;
         self.member.complete(&mut response.header);
-        Ok(Response::new(response))
+        large_range::answer(response)
     }
 
     async fn range_stream(

@@ -1,9 +1,11 @@
 //! The client port: decode, check limits, call, encode.
 
 mod cluster;
+mod counted;
 mod health;
 mod kv;
 mod kv_check;
+mod large_range;
 mod lease;
 mod maintenance;
 mod member;

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use futures::future::BoxFuture;
@@ -19,10 +18,10 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::member::Member;
-use super::{cluster, health, kv, lease, maintenance, watch};
+use super::{cluster, counted::Counted, health, kv, large_range, lease, maintenance, watch};
 use crate::duty::Lessor;
 use crate::http::{admin, status};
-use crate::metrics::{Metrics, Rpc};
+use crate::metrics::Metrics;
 
 /// A request beyond `--max-request-bytes` by more than this is refused before it is decoded; etcd's allowance.
 const OVERHEAD_BYTES: usize = 512 << 10;
@@ -103,10 +102,7 @@ impl Services {
         };
         Box::pin(async move {
             let response = answer.await?;
-            // A failed call has its status in the headers; the status of a stream that began is in its trailers.
-            counted
-                .handled(Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code()));
-            Ok(response)
+            Ok(counted.answered(large_range::unfold(response)))
         })
     }
 
@@ -129,31 +125,6 @@ impl Services {
             return Box::pin(std::future::ready(Ok(response)));
         };
         admin::serve(http, request)
-    }
-}
-
-/// One call on its way through the counters; methods that don't exist have none.
-struct Counted {
-    rpc: Option<Arc<Rpc>>,
-    started: Instant,
-}
-
-impl Counted {
-    fn start(rpc: Option<&Arc<Rpc>>) -> Self {
-        if let Some(rpc) = rpc {
-            rpc.started.inc();
-            rpc.msg_received.inc();
-        }
-        Self { rpc: rpc.cloned(), started: Instant::now() }
-    }
-
-    fn handled(&self, code: tonic::Code) {
-        if let Some(rpc) = &self.rpc {
-            if code == tonic::Code::Ok {
-                rpc.msg_sent.inc();
-            }
-            rpc.handled(code as i32, self.started.elapsed());
-        }
     }
 }
 

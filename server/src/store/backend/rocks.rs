@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
     DBCompressionType, FlushOptions, LogLevel, ReadOptions, WriteBatch, WriteOptions, checkpoint::Checkpoint,
@@ -26,6 +26,12 @@ const SMALL_WRITE_BUFFER_BYTES: usize = 8 << 20;
 const BLOCK_BYTES: usize = 4 << 10;
 /// Rows an iterator passes over on its way to a wanted one before seeking it costs less.
 const STEPS: u32 = 16;
+/// Rows looked up at a time.
+const LOOKUP_ROWS: usize = 512;
+/// Copies of many rows share pieces of this size.
+const COPY_BYTES: usize = 64 << 10;
+/// Room for a row in the pieces of few.
+const ROW_BYTES: usize = 512;
 /// A read of more rows than this does not push out what others have in the cache.
 const CACHED_ROWS: usize = 8192;
 /// Read ahead of a scan.
@@ -105,10 +111,49 @@ impl Rocks {
             order.sort_unstable_by_key(|&at| &keys[at as usize]);
         }
         options.fill_cache(keys.len() <= CACHED_ROWS);
-        let mut stored = self.db.raw_iterator_cf_opt(family, options);
         let mut rows = vec![None; keys.len()];
-        for at in order {
-            let key = keys[at as usize].as_bytes();
+        let wanted = order.into_iter().map(|at| (at as usize, keys[at as usize].as_bytes()));
+        let mut copies = Copies::room_for(keys.len());
+        let each = |at: usize, row: &[u8]| rows[at] = Some(copies.of(row));
+        if is_scattered(keys) {
+            self.look_up(family, wanted.collect(), &options, each)?;
+        } else {
+            self.walk(family, wanted, options, each)?;
+        }
+        Ok(rows)
+    }
+
+    /// Gives `each` the wanted rows that are stored, looked up in batches. `wanted` is sorted by key.
+    fn look_up(
+        &self,
+        family: &ColumnFamily,
+        wanted: Vec<(usize, &[u8])>,
+        options: &ReadOptions,
+        mut each: impl FnMut(usize, &[u8]),
+    ) -> Result<(), Error> {
+        // Found rows hold the blocks they are in: not more of them at a time than this.
+        for batch in wanted.chunks(LOOKUP_ROWS) {
+            let keys = batch.iter().map(|(_, key)| *key);
+            let found = self.db.batched_multi_get_cf_opt(family, keys, true, options);
+            for ((at, _), row) in batch.iter().zip(found) {
+                if let Some(row) = row? {
+                    each(*at, &row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives `each` the wanted rows that are stored, met on a walk. `wanted` is sorted by key.
+    fn walk<'k>(
+        &self,
+        family: &ColumnFamily,
+        wanted: impl Iterator<Item = (usize, &'k [u8])>,
+        options: ReadOptions,
+        mut each: impl FnMut(usize, &[u8]),
+    ) -> Result<(), Error> {
+        let mut stored = self.db.raw_iterator_cf_opt(family, options);
+        for (at, key) in wanted {
             let mut steps = 0;
             while steps < STEPS && stored.key().is_some_and(|stored| stored < key) {
                 stored.next();
@@ -119,11 +164,11 @@ impl Rocks {
                 stored.status()?;
                 stored.seek(key);
             }
-            rows[at as usize] =
-                stored.item().filter(|(stored, _)| *stored == key).map(|(_, row)| Bytes::copy_from_slice(row));
+            if let Some((_, row)) = stored.item().filter(|(stored, _)| *stored == key) {
+                each(at, row);
+            }
         }
-        stored.status()?;
-        Ok(rows)
+        Ok(stored.status()?)
     }
 
     fn scan_with(
@@ -149,6 +194,33 @@ impl Rocks {
             rows.next();
         }
         Ok(rows.status()?)
+    }
+}
+
+/// Whether so much of the history lies between these rows that a walk would pass over more than it wants.
+fn is_scattered(keys: &[RowKey]) -> bool {
+    let mains = || keys.iter().map(|key| key.revision().main);
+    let (Some(first), Some(last)) = (mains().min(), mains().max()) else { return false };
+    (last - first) / i64::from(STEPS) > keys.len() as i64
+}
+
+/// Copies of rows that are read together and let go together: they share memory, so that many are freed at little cost.
+struct Copies {
+    piece: BytesMut,
+    piece_bytes: usize,
+}
+
+impl Copies {
+    fn room_for(rows: usize) -> Self {
+        Self { piece: BytesMut::new(), piece_bytes: rows.saturating_mul(ROW_BYTES).min(COPY_BYTES) }
+    }
+
+    fn of(&mut self, row: &[u8]) -> Bytes {
+        if self.piece.capacity() < row.len() {
+            self.piece = BytesMut::with_capacity(self.piece_bytes.max(row.len()));
+        }
+        self.piece.extend_from_slice(row);
+        self.piece.split().freeze()
     }
 }
 
