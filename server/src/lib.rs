@@ -32,3 +32,4 @@ pub mod clock;
 pub mod metrics;
 pub mod position;
 pub mod telemetry;
+pub mod traffic;

@@ -100,8 +100,10 @@ impl Lessor {
     /// On the leader: whole seconds left; `None` if the lease is unknown.
     pub fn remaining_s(&self, id: i64) -> Option<i64> {
         let lease = self.0.store.lease_time(id)?;
-        let terms = self.0.follow_term();
-        Some(terms.deadlines.get(&id).map_or(lease.ttl, Deadline::remaining_s))
+        let mut terms = self.0.follow_term();
+        // The clock of a lease that was granted a moment ago starts now.
+        let deadline = terms.deadlines.entry(id).or_insert_with(|| Deadline::after(lease.ttl, Duration::ZERO));
+        Some(deadline.remaining_s())
     }
 }
 

@@ -3,10 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -15,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
 use crate::config::{Scheme, Url};
+use crate::traffic::{Meter, Metered};
 
 /// How connections are served.
 #[derive(Debug, Clone)]
@@ -56,13 +53,6 @@ pub enum Error {
     Kind(String),
 }
 
-/// Bytes that crossed the sockets of one kind of listener.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    pub received: AtomicU64,
-    pub sent: AtomicU64,
-}
-
 /// A bound socket; nothing is accepted before [`Listener::serve`].
 pub struct Listener {
     socket: TcpListener,
@@ -89,9 +79,16 @@ impl Listener {
     }
 
     /// Accepts until `stop`; then lets connections finish what they do, and ends them when `drain` has passed.
-    pub async fn serve<S>(self, service: S, connections: Arc<Semaphore>, traffic: Arc<Traffic>, stop: CancellationToken)
-    where
-        S: Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
+    /// `meter` is asked for each connection's, which `service` sees with each of its requests.
+    pub async fn serve<S, M>(
+        self,
+        service: S,
+        connections: Arc<Semaphore>,
+        meter: impl Fn() -> Arc<M>,
+        stop: CancellationToken,
+    ) where
+        M: Meter + 'static,
+        S: Fn(Request<Incoming>, &M) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
             + Clone
             + Send
             + Sync
@@ -113,7 +110,7 @@ impl Listener {
                 },
                 () = stop.cancelled() => break,
             };
-            let connection = connection(&self.options, stream, service.clone(), traffic.clone(), stop.clone());
+            let connection = connection(&self.options, stream, service.clone(), meter(), stop.clone());
             let cut = cut.clone();
             tasks.spawn(async move {
                 tokio::select! {
@@ -133,15 +130,20 @@ impl Listener {
 }
 
 /// Serves one connection until it ends, or gracefully ends it when `stop` comes.
-fn connection<S>(
+fn connection<S, M>(
     options: &Options,
     stream: TcpStream,
     service: S,
-    traffic: Arc<Traffic>,
+    meter: Arc<M>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static
 where
-    S: Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Infallible>> + Clone + Send + Sync + 'static,
+    M: Meter + 'static,
+    S: Fn(Request<Incoming>, &M) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     // Small answers must not wait for the client's acknowledgement of the last one.
     if let Err(error) = stream.set_nodelay(true) {
@@ -159,8 +161,8 @@ where
         .keep_alive_interval(options.keepalive_interval)
         .keep_alive_timeout(options.keepalive_timeout);
     async move {
-        let service = service_fn(service);
-        let io = TokioIo::new(Counted { stream, traffic });
+        let io = TokioIo::new(Metered::new(stream, meter.clone()));
+        let service = service_fn(move |request| service(request, &meter));
         let connection = builder.serve_connection_with_upgrades(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
@@ -173,59 +175,6 @@ where
         if let Err(error) = ended {
             tracing::debug!(error = &*error, "a connection ended with an error");
         }
-    }
-}
-
-/// Counts what passes.
-struct Counted {
-    stream: TcpStream,
-    traffic: Arc<Traffic>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.traffic.received.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl Counted {
-    fn sent(&self, polled: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(count)) = polled {
-            self.traffic.sent.fetch_add(*count as u64, Ordering::Relaxed);
-        }
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.sent(&polled);
-        polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.sent(&polled);
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -170,8 +170,8 @@ impl Handle {
         self.0.counts.leader_changes.load(Ordering::Relaxed)
     }
 
-    /// Hands leadership to a voting member and waits until it leads.
-    pub async fn move_leader(&self, target: u64) -> Result<(), Error> {
+    /// Hands leadership to a voting member and waits until it leads, for at most `limit`.
+    pub async fn move_leader(&self, target: u64, limit: Duration) -> Result<(), Error> {
         let status = self.status();
         if status.leader != self.0.identity.member_id {
             return Err(Error::NotLeader);
@@ -185,7 +185,7 @@ impl Handle {
         let mut changes = self.0.status.clone();
         self.0.raft.trigger().transfer_leader(target).await.map_err(|_| Error::Stopped)?;
         let moved = changes.wait_for(|status| status.leader == target);
-        match tokio::time::timeout(self.0.request_timeout, moved).await {
+        match tokio::time::timeout(limit, moved).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Error::Stopped),
             Err(_) => Err(Error::LeaderFailed),

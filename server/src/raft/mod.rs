@@ -12,6 +12,7 @@ mod forward;
 mod handle;
 mod log_store;
 mod membership;
+mod observer;
 mod propose;
 mod read;
 mod request_id;
@@ -31,6 +32,7 @@ mod peer;
 
 pub use handle::{Error, Handle};
 pub use membership::{Error as MembershipError, entry as membership_entry, members as members_of};
+pub use observer::Observer;
 pub use peer::Refusal;
 pub use start::{Error as StartError, Options, start};
 pub use status::{Member, Status};

@@ -13,6 +13,7 @@ use openraft::{Config, Raft, SnapshotPolicy};
 use super::forward::Forwarder;
 use super::handle::{Counts, Handle, Inner};
 use super::log_store::LogStore;
+use super::observer::Observer;
 use super::read::{self, Reads};
 use super::request_id::RequestIds;
 use super::snapshot_cadence;
@@ -38,6 +39,7 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Where snapshots to send are cut: the store's file system.
     pub snapshot_dir: PathBuf,
+    pub observer: Arc<dyn Observer>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +65,7 @@ pub async fn start(
     let mut log = LogStore::new(wal.clone());
     let forwarded = Arc::new(Forwarded::default());
     let mut machine = StateMachine::new(store, writer, forwarded.clone(), options.snapshot_dir.clone());
+    machine.observe(options.observer.clone());
     let commit = wal.state().map(|state| state.commit).unwrap_or_default();
     machine.replay(&log, commit).map_err(Error::Replay)?;
     let applied = machine.applied();
@@ -71,6 +74,7 @@ pub async fn start(
     let transport = Transport::new(
         identity,
         Timing { connect: options.election, call: options.election, snapshot_stall: Duration::from_secs(60) },
+        options.observer.clone(),
     );
     let config = config(&options)?;
     let raft = Raft::new(identity.member_id, Arc::new(config), transport.clone(), log, machine)

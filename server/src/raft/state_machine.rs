@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -16,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::log_store::LogStore;
 use super::membership;
+use super::observer::Observer;
 use super::snapshot::{Builder, Folder, SnapshotMeta};
 use super::types::{self, Entry, LogId, Proposal, Reply, StoredMembership, TypeConfig};
 use crate::position::Position;
@@ -67,12 +69,18 @@ pub struct StateMachine {
     snapshot_dir: PathBuf,
     /// What the newest snapshot covers; none until one was taken or installed since the start.
     snapshot: Arc<Mutex<Option<SnapshotMeta>>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl StateMachine {
     pub fn new(store: Store, writer: Writer, forwarded: Arc<Forwarded>, snapshot_dir: PathBuf) -> Self {
         let applied = watch::Sender::new(store.applied());
-        Self { store, writer, forwarded, applied, snapshot_dir, snapshot: Arc::default() }
+        Self { store, writer, forwarded, applied, snapshot_dir, snapshot: Arc::default(), observer: None }
+    }
+
+    /// From now on the times of applied batches are reported.
+    pub fn observe(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     pub fn applied(&self) -> watch::Receiver<Position> {
@@ -145,7 +153,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 answers.push((id, responder));
             }
             let Some(last) = batch.last().map(|entry| entry.position) else { continue };
+            let begun = Instant::now();
             let outcomes = self.writer.apply(batch).map_err(io::Error::other)?;
+            if let Some(observer) = &self.observer {
+                observer.applied(begun.elapsed());
+            }
             self.applied.send_replace(last);
             for ((id, responder), outcome) in answers.into_iter().zip(outcomes) {
                 match responder {

@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
+use hyper_util::rt::TokioIo;
 use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -16,11 +18,15 @@ use openraft::raft::{
 };
 use parking_lot::Mutex;
 use quorate_proto::peer::peer_client::PeerClient;
-use tonic::transport::{Channel, Endpoint};
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::Service;
 
+use super::observer::Observer;
 use super::snapshot::{Folder, Snapshot};
 use super::types::{Peer, TypeConfig, Vote};
 use super::{snapshot_stream, wire};
+use crate::traffic::{Meter, Metered};
 
 type C = TypeConfig;
 
@@ -35,6 +41,9 @@ pub struct Identity {
     pub member_id: u64,
 }
 
+/// A peer URL without a port means etcd's.
+const DEFAULT_PEER_PORT: u16 = 2380;
+
 pub const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
 pub const FROM_HEADER: &str = "x-server-from";
 pub const TO_HEADER: &str = "x-raft-to";
@@ -47,6 +56,7 @@ pub struct Transport {
     channels: Arc<Mutex<HashMap<(u64, Traffic), Opened>>>,
     /// Members that answer heartbeats; the others are silent or were never asked.
     active: Arc<Mutex<HashSet<u64>>>,
+    observer: Arc<dyn Observer>,
 }
 
 /// A channel and the addresses it was made for.
@@ -75,8 +85,8 @@ pub enum Traffic {
 }
 
 impl Transport {
-    pub fn new(identity: Identity, timing: Timing) -> Self {
-        Self { identity, timing, channels: Arc::default(), active: Arc::default() }
+    pub fn new(identity: Identity, timing: Timing, observer: Arc<dyn Observer>) -> Self {
+        Self { identity, timing, channels: Arc::default(), active: Arc::default(), observer }
     }
 
     /// A client to `target`. Connecting happens on first use and again after a failure.
@@ -96,13 +106,12 @@ impl Transport {
                 let channel = Endpoint::from_shared(url.clone())
                     .map_err(|error| Unreachable::from_string(format!("peer URL {url}: {error}")))?
                     .connect_timeout(self.timing.connect)
-                    .tcp_nodelay(true)
                     .http2_keep_alive_interval(Duration::from_secs(5))
                     .keep_alive_timeout(Duration::from_secs(5))
                     .keep_alive_while_idle(true)
                     .initial_stream_window_size(4 << 20)
                     .initial_connection_window_size(16 << 20)
-                    .connect_lazy();
+                    .connect_with_connector_lazy(connector(self.observer.meter(target)));
                 channels.insert((target, traffic), Opened { peer_urls: peer_urls.to_vec(), channel: channel.clone() });
                 channel
             }
@@ -128,11 +137,14 @@ impl Transport {
         match reason {
             None => {
                 if active.insert(target) {
+                    self.observer.active(target, true);
                     tracing::info!(remote_peer_id = format!("{target:x}"), "peer became active");
                 }
             }
             Some(error) => {
+                self.observer.send_failed(target);
                 if active.remove(&target) {
+                    self.observer.active(target, false);
                     tracing::warn!(remote_peer_id = format!("{target:x}"), %error, "peer became inactive");
                 }
             }
@@ -178,6 +190,23 @@ impl Network {
     }
 }
 
+/// Opens TCP connections whose bytes are counted.
+fn connector(
+    meter: Arc<dyn Meter>,
+) -> impl Service<Uri, Response = Connected, Error = io::Error, Future: Send> + Clone + Send + 'static {
+    tower::service_fn(move |uri: Uri| {
+        let meter = meter.clone();
+        async move {
+            let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+            let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(DEFAULT_PEER_PORT))).await?;
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(Metered::new(stream, meter)))
+        }
+    })
+}
+
+type Connected = TokioIo<Metered<TcpStream, dyn Meter>>;
+
 /// Calls that could not reach the member at all make openraft back off; others are tried again at once.
 fn rpc_error(status: tonic::Status) -> RPCError<C> {
     match status.code() {
@@ -208,8 +237,12 @@ impl RaftNetworkV2<C> for Network {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
         let request = self.transport.request(self.target, wire::append_request(rpc));
+        let begun = Instant::now();
         let answered = within(option.hard_ttl(), self.client()?.append_once(request)).await;
         self.transport.heard(self.target, answered.as_ref().err());
+        if answered.is_ok() && self.traffic == Traffic::Heartbeat {
+            self.transport.observer.round_trip(self.target, begun.elapsed());
+        }
         let response = answered?;
         wire::append_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }

@@ -134,7 +134,8 @@ impl Maintenance for Service {
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
         let target = request.into_inner().target_id;
-        self.member.raft().move_leader(target).await.map_err(status::raft)?;
+        let raft = self.member.raft();
+        raft.move_leader(target, raft.request_timeout()).await.map_err(status::raft)?;
         Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 

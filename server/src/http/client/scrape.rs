@@ -1,14 +1,13 @@
 //! Values that other parts keep, copied into the metrics when somebody asks.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::member::Member;
-use crate::http::listener::Traffic;
 use crate::metrics::{Metrics, set_counter};
+use crate::traffic::Totals;
 
 /// The hook of [`Metrics::on_scrape`].
-pub fn scrape(member: &Member, traffic: &Arc<Traffic>) -> impl Fn(&Metrics) + Send + Sync + 'static {
+pub fn scrape(member: &Member, traffic: &Arc<Totals>) -> impl Fn(&Metrics) + Send + Sync + 'static {
     let (member, traffic) = (member.clone(), traffic.clone());
     move |metrics| {
         let status = member.raft().status();
@@ -28,8 +27,8 @@ pub fn scrape(member: &Member, traffic: &Arc<Traffic>) -> impl Fn(&Metrics) + Se
         set_counter(&metrics.server.proposals_failed, member.raft().failed_proposals());
         metrics.server.quota_backend_bytes.set(member.limits().quota_bytes.map_or(0, signed));
 
-        set_counter(&metrics.network.client_grpc_received_bytes, traffic.received.load(Ordering::Relaxed));
-        set_counter(&metrics.network.client_grpc_sent_bytes, traffic.sent.load(Ordering::Relaxed));
+        set_counter(&metrics.network.client_grpc_received_bytes, traffic.received_bytes());
+        set_counter(&metrics.network.client_grpc_sent_bytes, traffic.sent_bytes());
         let others: Vec<u64> = status.members.iter().map(|member| member.id).filter(|id| *id != own).collect();
         metrics.peers.set_known(own, &others);
 

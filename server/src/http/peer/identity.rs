@@ -1,10 +1,11 @@
 //! A call must come from our cluster and be meant for us: addresses get recycled, and an acknowledgement of another
 //! cluster's entries would be counted.
 
+use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
-use crate::raft::{CLUSTER_ID_HEADER, Identity, TO_HEADER};
+use crate::raft::{CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER};
 
 pub fn check(metadata: &MetadataMap, own: Identity) -> Result<(), Status> {
     let cluster_id = id(metadata, CLUSTER_ID_HEADER)?;
@@ -26,6 +27,12 @@ pub fn check(metadata: &MetadataMap, own: Identity) -> Result<(), Status> {
         return Err(Status::new(Code::FailedPrecondition, format!("this is member {:x}", own.member_id)));
     }
     Ok(())
+}
+
+/// The member of our cluster that a call says it comes from.
+pub fn caller(headers: &HeaderMap, own: Identity) -> Option<u64> {
+    let id = |name| u64::from_str_radix(headers.get(name)?.to_str().ok()?, 16).ok();
+    (id(CLUSTER_ID_HEADER)? == own.cluster_id).then(|| id(FROM_HEADER)).flatten()
 }
 
 fn id(metadata: &MetadataMap, name: &'static str) -> Result<u64, Status> {

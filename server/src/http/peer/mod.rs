@@ -1,6 +1,7 @@
 //! What other members send: the peer protocol, and the little HTTP that etcd has on this port.
 
 mod append;
+mod connection;
 mod forward;
 mod identity;
 mod lease;
@@ -10,5 +11,6 @@ mod services;
 mod snapshot;
 mod vote;
 
+pub use connection::Connection;
 pub use service::Service;
 pub use services::{Services, services};

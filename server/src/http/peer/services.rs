@@ -10,30 +10,36 @@ use quorate_proto::peer::peer_server::PeerServer;
 use tonic::body::Body;
 use tower::Service as _;
 
-use super::Service;
-use super::members;
+use super::{Connection, Service, members};
 use crate::http::admin;
 use crate::http::client::Member;
-use crate::raft::MAX_MESSAGE_BYTES;
+use crate::raft::{Handle, MAX_MESSAGE_BYTES};
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
+    raft: Handle,
     peer: PeerServer<Service>,
     http: Router,
 }
 
 /// `version`: the routes that the client port has as well.
 pub fn services(service: Service, member: Member, version: Router) -> Services {
+    let raft = service.raft.clone();
     let peer = PeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    Services { peer, http: members::routes(member).merge(version).fallback(admin::not_found) }
+    Services { raft, peer, http: members::routes(member).merge(version).fallback(admin::not_found) }
 }
 
 impl Services {
-    pub fn serve(&self, request: Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+    pub fn serve(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
         if request.uri().path().starts_with("/quorate.peer.Peer/") {
+            connection.look_at(request.headers(), &self.raft);
             self.peer.clone().call(request)
         } else {
             admin::serve(self.http.clone(), request)

@@ -1,5 +1,7 @@
 //! Wires the parts: the only place that knows all of them. Start order and stop order live here, nothing else.
 
+mod observers;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +15,14 @@ use crate::clock;
 use crate::config::{Config, Url};
 use crate::data_folder::{self, DataFolder};
 use crate::duty::{self, Lessor};
-use crate::http::listener::{self, Listener, Traffic};
+use crate::http::listener::{self, Listener};
 use crate::http::{admin, client, peer};
 use crate::metrics::Metrics;
 use crate::raft;
 use crate::store::{self, Store, Writer};
+use crate::traffic::Totals;
 use crate::wal::{self, Wal};
+use observers::{RaftTimes, WalTimes};
 
 /// File descriptors that are not for clients: the store's files, the log, the peers. etcd's number.
 const RESERVED_FILES: u64 = 150;
@@ -56,11 +60,13 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let parts = open(&config, &folder, &metrics).await?;
     let Opened { wal, store, writer, identified } = parts;
 
-    let raft = raft::start(raft_options(&config, &identified), wal.clone(), store.clone(), writer, &clock).await?;
+    let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id));
+    let options = raft_options(&config, &identified, observer.clone());
+    let raft = raft::start(options, wal.clone(), store.clone(), writer, &clock).await?;
     let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
     let member =
         client::Member::new(raft.clone(), store.clone(), client::Limits::of(&config), folder.member().to_owned());
-    let running = Running::new(&config, member, lessor, metrics.clone());
+    let running = Running::new(&config, member, lessor, metrics.clone(), observer);
 
     // Peers first: without them there is no quorum. Then metrics, so that a member that can't join can be observed.
     running.serve_peers(sockets.peers, &folder);
@@ -100,7 +106,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         }
     };
     if matches!(ended, Ended::Stopped) {
-        hand_over(&raft).await;
+        hand_over(&raft, config.election_timeout).await;
     }
     duties.cancel();
     running.stop().await;
@@ -169,7 +175,7 @@ async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Write
     Ok(opened.map_err(|error| store::Error::Folder(error.to_string()))??)
 }
 
-fn raft_options(config: &Config, identified: &Identified) -> raft::Options {
+fn raft_options(config: &Config, identified: &Identified, observer: Arc<dyn raft::Observer>) -> raft::Options {
     raft::Options {
         identity: raft::Identity { cluster_id: identified.cluster_id, member_id: identified.member_id },
         first_members: identified.first_members.clone(),
@@ -180,16 +186,18 @@ fn raft_options(config: &Config, identified: &Identified) -> raft::Options {
         catchup_entries: config.snapshot_catchup_entries,
         max_request_bytes: config.max_request_bytes,
         snapshot_dir: config.member_path(),
+        observer,
     }
 }
 
-/// A leader that leaves on purpose hands over first, so that no client waits for an election.
-async fn hand_over(raft: &raft::Handle) {
+/// A leader that leaves on purpose hands over first, so that no client waits for an election. It waits no longer than
+/// an election would take: the others may be leaving too.
+async fn hand_over(raft: &raft::Handle, limit: Duration) {
     if !raft.is_leader() {
         return;
     }
     let Some(successor) = raft.successor() else { return };
-    match raft.move_leader(successor).await {
+    match raft.move_leader(successor, limit).await {
         Ok(()) => tracing::info!(to = format!("{successor:x}"), "leadership transferred before stopping"),
         Err(error) => tracing::warn!(%error, "failed to transfer leadership before stopping"),
     }
@@ -246,19 +254,26 @@ struct Running {
     member: client::Member,
     lessor: Lessor,
     metrics: Arc<Metrics>,
+    observer: Arc<dyn raft::Observer>,
     watch: client::watch::Service,
     admin: admin::Admin<client::Member>,
     /// Places for client connections.
     connections: Arc<Semaphore>,
-    client_traffic: Arc<Traffic>,
+    client_traffic: Arc<Totals>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Running {
-    fn new(config: &Config, member: client::Member, lessor: Lessor, metrics: Arc<Metrics>) -> Self {
+    fn new(
+        config: &Config,
+        member: client::Member,
+        lessor: Lessor,
+        metrics: Arc<Metrics>,
+        observer: Arc<dyn raft::Observer>,
+    ) -> Self {
         let stop = CancellationToken::new();
-        let client_traffic = Arc::new(Traffic::default());
+        let client_traffic = Arc::new(Totals::default());
         metrics.on_scrape(client::scrape(&member, &client_traffic));
         let admin = admin::Admin {
             probe: Arc::new(member.clone()),
@@ -272,6 +287,7 @@ impl Running {
             member,
             lessor,
             metrics,
+            observer,
             client_traffic,
             stop,
             tasks: TaskTracker::new(),
@@ -288,18 +304,18 @@ impl Running {
         let connections = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
         for listener in listeners {
             let services = services.clone();
-            let serve = move |request| services.serve(request);
-            let traffic = Arc::new(Traffic::default());
-            self.tasks.spawn(listener.serve(serve, connections.clone(), traffic, self.stop.clone()));
+            let serve = move |request, connection: &peer::Connection| services.serve(request, connection);
+            let observer = self.observer.clone();
+            let meter = move || Arc::new(peer::Connection::new(observer.clone()));
+            self.tasks.spawn(listener.serve(serve, connections.clone(), meter, self.stop.clone()));
         }
     }
 
     fn serve_metrics(&self, listeners: Vec<Listener>) {
         for listener in listeners {
             let router = self.admin.metrics_router().fallback(admin::not_found);
-            let serve = move |request| admin::serve(router.clone(), request);
-            let traffic = Arc::new(Traffic::default());
-            self.tasks.spawn(listener.serve(serve, self.connections.clone(), traffic, self.stop.clone()));
+            let serve = move |request, _: &Totals| admin::serve(router.clone(), request);
+            self.tasks.spawn(listener.serve(serve, self.connections.clone(), Arc::default, self.stop.clone()));
         }
     }
 
@@ -314,15 +330,15 @@ impl Running {
         let services = client::services(parts, http.is_empty().then(|| router.clone()));
         for listener in grpc {
             let services = services.clone();
-            let serve = move |request| services.serve(request);
+            let serve = move |request, _: &Totals| services.serve(request);
             let traffic = self.client_traffic.clone();
-            self.tasks.spawn(listener.serve(serve, self.connections.clone(), traffic, self.stop.clone()));
+            let meter = move || traffic.clone();
+            self.tasks.spawn(listener.serve(serve, self.connections.clone(), meter, self.stop.clone()));
         }
         for listener in http {
             let router = router.clone();
-            let serve = move |request| admin::serve(router.clone(), request);
-            let traffic = Arc::new(Traffic::default());
-            self.tasks.spawn(listener.serve(serve, self.connections.clone(), traffic, self.stop.clone()));
+            let serve = move |request, _: &Totals| admin::serve(router.clone(), request);
+            self.tasks.spawn(listener.serve(serve, self.connections.clone(), Arc::default, self.stop.clone()));
         }
     }
 
@@ -345,19 +361,6 @@ impl Running {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-}
-
-/// The log's times, as metrics.
-struct WalTimes(Arc<Metrics>);
-
-impl wal::Observer for WalTimes {
-    fn fsync(&self, took: Duration) {
-        self.0.disk.wal_fsync_duration.observe(took.as_secs_f64());
-    }
-
-    fn written(&self, bytes: usize) {
-        self.0.disk.wal_write_bytes.inc_by(bytes as i64);
     }
 }
 
