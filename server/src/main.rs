@@ -68,6 +68,14 @@ fn serve(config: Config, notices: &[Notice]) -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match ended {
         Ok((node::Ended::Stopped, signal)) => end_as(signal),
+        Ok((node::Ended::Removed, _)) => {
+            // As etcd: nothing failed, and whoever restarts on failure must not.
+            tracing::warn!(
+                target: LOG,
+                "the member has been permanently removed from the cluster; the data-dir used by this member must be removed"
+            );
+            ExitCode::SUCCESS
+        }
         Ok((node::Ended::Failed(reason), _)) => {
             tracing::error!(target: LOG, reason, fatal = true, "the member ended because a part of it failed");
             ExitCode::FAILURE

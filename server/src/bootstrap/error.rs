@@ -16,8 +16,15 @@ pub enum Error {
         "member {0:x} has already been bootstrapped: its data folder is gone; remove the member from the cluster and add it again"
     )]
     AlreadyBootstrapped(u64),
-    #[error("--initial-cluster-state=existing: joining a running cluster is not supported yet")]
-    JoinUnbuilt,
+    #[error(
+        "cannot fetch cluster info from peer urls: no other member of --initial-cluster={0} answers; \
+         joining with --initial-cluster-state=existing takes a running cluster"
+    )]
+    NoPeerAnswers(String),
+    #[error("the members of --initial-cluster belong to different clusters, {0:x} and {1:x}")]
+    SeveralClusters(u64, u64),
+    #[error("error validating peerURLs of --initial-cluster ({list}): {reason}")]
+    ListDiffers { list: String, reason: String },
     #[error("cannot import the data folder of etcd: {}", path.display())]
     Import { path: PathBuf, source: io::Error },
     #[error("cannot import the data folder of etcd: its log {} is damaged; restore the member from a snapshot", path.display())]

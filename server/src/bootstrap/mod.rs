@@ -2,12 +2,12 @@
 
 mod begin;
 mod error;
-pub mod identity;
 mod import;
+mod join;
+mod peers;
 pub mod static_list;
 
 pub use begin::{Identified, begin};
 pub use error::Error;
-pub use identity::{cluster_id, member_id};
 pub use import::import;
 pub use static_list::{InitialCluster, Member};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{cluster_id, member_id};
 use crate::config::{Config, Url, url};
+use crate::identity::{cluster_id, member_id};
 
 /// Members may start before DNS knows each other, so names are looked up again until this has passed.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ pub fn assemble(token: &str, own_name: &str, named: BTreeMap<String, Vec<Url>>) 
 }
 
 /// The list must call this member by the addresses it advertises: the same texts, or names of the same hosts.
-async fn check_advertised(name: &str, listed: &[Url], advertised: &[Url]) -> Result<(), Error> {
+pub async fn check_advertised(name: &str, listed: &[Url], advertised: &[Url]) -> Result<(), Error> {
     let Err(reason) = same_hosts(advertised, listed).await else { return Ok(()) };
     let missing =
         |from: &[Url], of: &[Url]| -> Vec<Url> { of.iter().filter(|url| !from.contains(url)).cloned().collect() };
@@ -111,7 +111,7 @@ async fn check_advertised(name: &str, listed: &[Url], advertised: &[Url]) -> Res
     Err(Error::NotAdvertised { missing: as_list(&not_advertised), advertised: url::join(advertised), reason })
 }
 
-async fn same_hosts(advertised: &[Url], listed: &[Url]) -> Result<(), String> {
+pub async fn same_hosts(advertised: &[Url], listed: &[Url]) -> Result<(), String> {
     if advertised.len() != listed.len() {
         return Err(format!("len({advertised:?}) != len({listed:?})"));
     }

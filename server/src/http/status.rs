@@ -4,7 +4,7 @@
 
 use tonic::{Code, Status};
 
-use crate::raft;
+use crate::raft::{self, ChangeRefusal, StrictRefusal};
 use crate::store::{self, Refusal};
 
 /// Requests that are wrong in themselves, before any state is looked at.
@@ -82,9 +82,31 @@ pub fn raft(error: raft::Error) -> Status {
         raft::Error::Overloaded => (Code::ResourceExhausted, "etcdserver: too many requests"),
         raft::Error::NotLeader => (Code::FailedPrecondition, "etcdserver: not leader"),
         raft::Error::BadTransferee(_) => (Code::FailedPrecondition, "etcdserver: bad leader transferee"),
+        raft::Error::Change(reason) => return change_refusal(reason),
+        raft::Error::Leader(status) => return *status,
         raft::Error::Stopped => return stopped(),
     };
     Status::new(code, text)
+}
+
+fn change_refusal(refusal: ChangeRefusal) -> Status {
+    let text = match refusal {
+        ChangeRefusal::IdExists => "etcdserver: member ID already exist",
+        ChangeRefusal::PeerUrlExists => "etcdserver: Peer URLs already exists",
+        ChangeRefusal::NotFound => return Status::not_found("etcdserver: member not found"),
+        ChangeRefusal::NotLearner => "etcdserver: can only promote a learner member",
+        ChangeRefusal::LearnerNotReady => "etcdserver: can only promote a learner member which is in sync with leader",
+        ChangeRefusal::TooManyLearners => "etcdserver: too many learner members in cluster",
+        ChangeRefusal::LastVoter | ChangeRefusal::Strict(StrictRefusal::NotEnoughStarted) => {
+            "etcdserver: re-configuration failed due to not enough started members"
+        }
+        ChangeRefusal::Strict(StrictRefusal::Unhealthy) => return Status::unavailable("etcdserver: unhealthy cluster"),
+    };
+    Status::failed_precondition(text)
+}
+
+pub fn bad_member_urls() -> Status {
+    Status::invalid_argument("etcdserver: given member URLs are invalid")
 }
 
 pub fn stopped() -> Status {

@@ -48,6 +48,8 @@ pub enum Error {
 pub enum Ended {
     /// It was asked to.
     Stopped,
+    /// The others have removed this member.
+    Removed,
     /// A part failed, and going on could lose or falsify data.
     Failed(String),
 }
@@ -77,15 +79,16 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let mut wal_failed = wal.failed();
     let failed = async {
         tokio::select! {
-            reason = raft.failed() => reason,
-            _ = wal_failed.wait_for(Option::is_some) => "the log failed, see above".to_owned(),
+            reason = raft.failed() => Ended::Failed(reason),
+            _ = wal_failed.wait_for(Option::is_some) => Ended::Failed("the log failed, see above".to_owned()),
+            () = raft.removed() => Ended::Removed,
         }
     };
     tokio::pin!(failed);
     let ended = tokio::select! {
         () = published => None,
         () = stop.cancelled() => Some(Ended::Stopped),
-        reason = &mut failed => Some(Ended::Failed(reason)),
+        ended = &mut failed => Some(ended),
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -101,7 +104,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
             tracing::info!("ready to serve client requests");
             tokio::select! {
                 () = stop.cancelled() => Ended::Stopped,
-                reason = &mut failed => Ended::Failed(reason),
+                ended = &mut failed => ended,
             }
         }
     };
@@ -111,7 +114,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     duties.cancel();
     running.stop().await;
     raft.shutdown().await;
-    if let Ended::Stopped = ended {
+    if !matches!(ended, Ended::Failed(_)) {
         if let Err(error) = wal.close().await {
             tracing::error!(error = &error as &dyn std::error::Error, "failed to close the log");
         }
@@ -187,6 +190,7 @@ fn raft_options(config: &Config, identified: &Identified, observer: Arc<dyn raft
         max_request_bytes: config.max_request_bytes,
         snapshot_dir: config.member_path(),
         observer,
+        rules: raft::Rules { strict: config.strict_reconfig_check, max_learners: config.max_learners },
     }
 }
 

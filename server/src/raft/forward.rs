@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_proto::peer::{ProposeOutcome, ProposeRequest};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::status::Status;
 use super::transport::{Traffic, Transport};
 
 /// Requests that may wait for a call.
@@ -29,9 +28,9 @@ struct Waiting {
 }
 
 impl Forwarder {
-    pub fn start(transport: Transport, status: watch::Receiver<Status>) -> Self {
+    pub fn start(transport: Transport) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(run(transport, status, waiting));
+        tokio::spawn(run(transport, waiting));
         Self { queue }
     }
 
@@ -45,7 +44,7 @@ impl Forwarder {
     }
 }
 
-async fn run(transport: Transport, status: watch::Receiver<Status>, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(transport: Transport, mut waiting: mpsc::Receiver<Waiting>) {
     let calls = Arc::new(Semaphore::new(CALLS));
     let mut held = None;
     loop {
@@ -72,29 +71,25 @@ async fn run(transport: Transport, status: watch::Receiver<Status>, mut waiting:
                 Err(_) => break,
             }
         }
-        let peer_urls =
-            status.borrow().members.iter().find(|member| member.id == leader).map(|member| member.peer_urls.clone());
-        let Some(peer_urls) = peer_urls else {
-            for waiting in batch {
-                // The requester may have gone.
-                let _ = waiting.decided.send(ProposeOutcome::NotLeader);
-            }
-            continue;
-        };
         let transport = transport.clone();
         tokio::spawn(async move {
-            call_leader(&transport, leader, &peer_urls, batch).await;
+            call_leader(&transport, leader, batch).await;
             drop(call);
         });
     }
 }
 
-async fn call_leader(transport: &Transport, leader: u64, peer_urls: &[String], batch: Vec<Waiting>) {
+async fn call_leader(transport: &Transport, leader: u64, batch: Vec<Waiting>) {
     let (data, decided): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.data, waiting.decided)).unzip();
-    let mut client = match transport.client(leader, peer_urls, Traffic::Forward) {
+    let mut client = match transport.client(leader, Traffic::Forward) {
         Ok(client) => client,
         Err(error) => {
+            // It is no member any more, or not yet known as one.
             tracing::warn!(leader = format!("{leader:x}"), %error, "failed to reach the leader");
+            for decided in decided {
+                // The requester may have gone.
+                let _ = decided.send(ProposeOutcome::NotLeader);
+            }
             return;
         }
     };

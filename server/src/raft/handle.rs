@@ -1,7 +1,7 @@
 //! What the rest of the server holds of raft.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::Raft;
@@ -13,13 +13,14 @@ use tonic::transport::Channel;
 
 use super::forward::Forwarder;
 use super::read::Reads;
+use super::reconfigure::{self, Rules};
 use super::request_id::RequestIds;
 use super::state_machine::{Forwarded, StateMachine};
 use super::status::Status;
 use super::transport::{Identity, Traffic, Transport};
 use super::types::{self, TypeConfig};
 use crate::position::Position;
-use crate::store::{self, apply};
+use crate::store::{self, Store, apply};
 
 /// Entries that may be committed and not applied yet before new requests are refused; etcd's guard against overload.
 const UNAPPLIED_LIMIT: u64 = 5000;
@@ -42,6 +43,11 @@ pub enum Error {
     NotLeader,
     #[error("member {0:x} is not a voting member of the cluster")]
     BadTransferee(u64),
+    #[error("the change of the members is refused: {0}")]
+    Change(#[from] reconfigure::Refusal),
+    /// What the leader answered to a call on a client's behalf, in the words of the client's protocol.
+    #[error("the leader answers: {}", .0.message())]
+    Leader(Box<tonic::Status>),
     #[error("the server is stopping")]
     Stopped,
     /// The entry was committed, and the store's rules refuse what it asks for.
@@ -72,6 +78,12 @@ pub(super) struct Inner {
     pub reads: Reads,
     pub request_ids: RequestIds,
     pub counts: Counts,
+    pub store: Store,
+    pub rules: Rules,
+    /// Held while the members change.
+    pub reconfiguring: tokio::sync::Mutex<()>,
+    /// This member was in a committed membership since the start.
+    pub was_member: AtomicBool,
     /// Bound on a request from its arrival to its answer.
     pub request_timeout: Duration,
     /// Bound on an encoded request, in bytes.
@@ -141,13 +153,11 @@ impl Handle {
 
     /// A client of the leader's peer protocol and its member id, unless this member leads or no leader is known.
     pub fn leader_client(&self) -> Option<(u64, PeerClient<Channel>)> {
-        let status = self.0.status.borrow();
-        let leader = status.members.iter().find(|member| member.id == status.leader)?;
-        if leader.id == self.0.identity.member_id {
+        let leader = self.0.status.borrow().leader;
+        if leader == 0 || leader == self.0.identity.member_id {
             return None;
         }
-        let client = self.0.transport.client(leader.id, &leader.peer_urls, Traffic::Forward).ok()?;
-        Some((leader.id, client))
+        Some((leader, self.0.transport.client(leader, Traffic::Forward).ok()?))
     }
 
     /// Addresses a message to a peer in the form that the peer protocol demands.
@@ -203,6 +213,13 @@ impl Handle {
             .filter(|(id, _)| **id != self.0.identity.member_id && voters.contains(id))
             .max_by_key(|(_, matched)| **matched)
             .map(|(id, _)| *id)
+    }
+
+    /// Resolves when the others have removed this member.
+    pub async fn removed(&self) {
+        let mut removed = self.0.transport.removed();
+        // The sender lives in the transport, which this handle keeps.
+        let _ = removed.wait_for(|removed| *removed).await;
     }
 
     /// Resolves when raft has ended by itself: a storage failure, or a bug. The member must stop then.

@@ -53,7 +53,8 @@ pub fn decode(data: &[u8]) -> Result<Membership, Error> {
 /// The entry data of the membership that a restored cluster begins with: id, peer URLs and whether it is a learner.
 pub fn entry(members: Vec<(u64, Vec<String>, bool)>) -> Result<Bytes, Error> {
     let voters: BTreeSet<u64> = members.iter().filter(|(_, _, learner)| !learner).map(|(id, _, _)| *id).collect();
-    let nodes: BTreeMap<u64, Peer> = members.into_iter().map(|(id, peer_urls, _)| (id, Peer { peer_urls })).collect();
+    let nodes: BTreeMap<u64, Peer> =
+        members.into_iter().map(|(id, peer_urls, learner)| (id, Peer { peer_urls, wants_vote: !learner })).collect();
     let membership = Membership::new(vec![voters], nodes).map_err(|error| Error::Invalid(error.to_string()))?;
     Ok(encode(&membership))
 }
@@ -65,7 +66,7 @@ pub fn members(data: &[u8]) -> Result<Vec<super::Member>, Error> {
     let members = membership.nodes().map(|(id, node)| super::Member {
         id: *id,
         peer_urls: node.peer_urls.clone(),
-        is_learner: !voters.contains(id),
+        is_learner: !voters.contains(id) && !node.wants_vote,
     });
     Ok(members.collect())
 }
@@ -79,15 +80,18 @@ fn to_peer(membership: &Membership) -> peer::Membership {
             .collect(),
         members: membership
             .nodes()
-            .map(|(id, node)| peer::Member { id: *id, peer_urls: node.peer_urls.clone() })
+            .map(|(id, node)| peer::Member { id: *id, peer_urls: node.peer_urls.clone(), wants_vote: node.wants_vote })
             .collect(),
     }
 }
 
 fn from_peer(stored: peer::Membership) -> Result<Membership, Error> {
     let configs: Vec<BTreeSet<u64>> = stored.configs.into_iter().map(|set| set.ids.into_iter().collect()).collect();
-    let nodes: BTreeMap<u64, Peer> =
-        stored.members.into_iter().map(|member| (member.id, Peer { peer_urls: member.peer_urls })).collect();
+    let nodes: BTreeMap<u64, Peer> = stored
+        .members
+        .into_iter()
+        .map(|member| (member.id, Peer { peer_urls: member.peer_urls, wants_vote: member.wants_vote }))
+        .collect();
     if configs.is_empty() && nodes.is_empty() {
         return Ok(Membership::default());
     }
@@ -99,7 +103,9 @@ mod tests {
     use super::*;
 
     fn nodes(ids: &[u64]) -> BTreeMap<u64, Peer> {
-        ids.iter().map(|id| (*id, Peer { peer_urls: vec![format!("http://127.0.0.1:{id}")] })).collect()
+        ids.iter()
+            .map(|id| (*id, Peer { peer_urls: vec![format!("http://127.0.0.1:{id}")], wants_vote: false }))
+            .collect()
     }
 
     #[test]

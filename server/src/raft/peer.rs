@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use futures::{Stream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::AppendEntriesResponse;
 use quorate_proto::peer;
 
 use super::handle::{Error, Handle};
 use super::propose::Decision;
-use super::{snapshot_stream, wire};
+use super::{snapshot_stream, types, wire};
 
 /// Why a peer's call fails.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub enum Refusal {
     Stopped(String),
     #[error("the snapshot was not taken")]
     Snapshot(#[from] snapshot_stream::Error),
+    #[error("member {id:x} is no member of the cluster since entry {since}")]
+    NotAMember { id: u64, since: u64 },
     #[error(transparent)]
     Raft(#[from] Error),
 }
@@ -55,6 +58,19 @@ impl Handle {
         Ok(wire::append_response_to_wire(response))
     }
 
+    /// Only members may ask for votes. A leader that this member does not know yet is another matter: its appends tell.
+    pub fn check_candidate(&self, id: u64) -> Result<(), Refusal> {
+        let metrics = self.0.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let (newest, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
+        if committed.nodes().next().is_none()
+            || [newest, committed].iter().any(|members| members.nodes().any(|(member, _)| *member == id))
+        {
+            return Ok(());
+        }
+        Err(Refusal::NotAMember { id, since: types::position_or_start(committed.log_id().as_ref()).index })
+    }
+
     pub async fn vote(&self, request: peer::VoteRequest) -> Result<peer::VoteResponse, Refusal> {
         let response = self.0.raft.vote(wire::vote_request_from_wire(request)?).await.map_err(stopped)?;
         Ok(wire::vote_response_to_wire(response))
@@ -71,6 +87,11 @@ impl Handle {
             Ok(()) => Ok(()),
             Err(refused) => Err(stopped(refused)),
         }
+    }
+
+    pub async fn change_member_for_peer(&self, message: peer::MemberChange) -> Result<(), Refusal> {
+        let change = wire::member_change_from_wire(message)?;
+        Ok(self.change_members_here(change).await?)
     }
 
     /// Receives a snapshot into `folder` and installs it.

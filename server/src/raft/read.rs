@@ -83,15 +83,7 @@ async fn confirm(inner: &Inner) -> Answer {
     let index = if leader == inner.identity.member_id {
         inner.read_index().await?
     } else {
-        let peer_urls = inner
-            .status
-            .borrow()
-            .members
-            .iter()
-            .find(|member| member.id == leader)
-            .map(|member| member.peer_urls.clone())
-            .ok_or(Error::NoLeader)?;
-        let mut client = inner.transport.client(leader, &peer_urls, Traffic::Forward).map_err(|_| Error::NoLeader)?;
+        let mut client = inner.transport.client(leader, Traffic::Forward).map_err(|_| Error::NoLeader)?;
         let call = client.read_index(inner.transport.request(leader, ReadIndexRequest {}));
         match tokio::time::timeout(RETRY, call).await {
             Ok(Ok(response)) => response.into_inner().index,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::errors::{InitializeError, RaftError};
@@ -15,7 +16,9 @@ use super::handle::{Counts, Handle, Inner};
 use super::log_store::LogStore;
 use super::observer::Observer;
 use super::read::{self, Reads};
+use super::reconfigure::Rules;
 use super::request_id::RequestIds;
+use super::settle;
 use super::snapshot_cadence;
 use super::state_machine::{Forwarded, StateMachine};
 use super::status;
@@ -40,6 +43,7 @@ pub struct Options {
     /// Where snapshots to send are cut: the store's file system.
     pub snapshot_dir: PathBuf,
     pub observer: Arc<dyn Observer>,
+    pub rules: Rules,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +68,7 @@ pub async fn start(
     let identity = options.identity;
     let mut log = LogStore::new(wal.clone());
     let forwarded = Arc::new(Forwarded::default());
-    let mut machine = StateMachine::new(store, writer, forwarded.clone(), options.snapshot_dir.clone());
+    let mut machine = StateMachine::new(store.clone(), writer, forwarded.clone(), options.snapshot_dir.clone());
     machine.observe(options.observer.clone());
     let commit = wal.state().map(|state| state.commit).unwrap_or_default();
     machine.replay(&log, commit).map_err(Error::Replay)?;
@@ -82,11 +86,12 @@ pub async fn start(
         .map_err(|error| Error::Start(error.to_string()))?;
     let counts = Counts::default();
     let status = status::follow(raft.server_metrics(), counts.leader_changes.clone());
+    transport.follow(status.clone());
     let (reads, waiting_reads) = Reads::new();
     let inner = Arc::new(Inner {
         raft,
         identity,
-        forwarder: Forwarder::start(transport.clone(), status.clone()),
+        forwarder: Forwarder::start(transport.clone()),
         transport,
         applied,
         status,
@@ -94,11 +99,16 @@ pub async fn start(
         reads,
         request_ids: RequestIds::new(identity.member_id, clock),
         counts,
+        store,
+        rules: options.rules,
+        reconfiguring: tokio::sync::Mutex::default(),
+        was_member: AtomicBool::default(),
         // etcd's bound: five seconds for queueing, computation and disk, and two elections.
         request_timeout: Duration::from_secs(5) + 2 * options.election,
         max_request_bytes: options.max_request_bytes,
     });
     read::serve(&inner, waiting_reads);
+    settle::keep(Arc::downgrade(&inner), inner.transport.removed());
     snapshot_cadence::keep(&inner, options.snapshot_count);
     if let Some(members) = options.first_members {
         initialize(&inner, members).await?;
@@ -124,7 +134,8 @@ async fn step_down(log: &mut LogStore, member_id: u64) -> io::Result<bool> {
 
 /// Every member of a static cluster writes the same first entry, so that any of them may start first.
 async fn initialize(inner: &Inner, members: Vec<(u64, Vec<String>)>) -> Result<(), Error> {
-    let members: BTreeMap<u64, Peer> = members.into_iter().map(|(id, peer_urls)| (id, Peer { peer_urls })).collect();
+    let members: BTreeMap<u64, Peer> =
+        members.into_iter().map(|(id, peer_urls)| (id, Peer { peer_urls, wants_vote: true })).collect();
     match inner.raft.initialize(members).await {
         Ok(()) => Ok(()),
         // Another member was quicker, and its log has reached us: the same entry stands in it.

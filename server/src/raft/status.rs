@@ -19,12 +19,15 @@ pub struct Status {
     pub is_learner: bool,
     /// By id, ascending.
     pub members: Vec<Member>,
+    /// Index of the entry that made these the members; 0 before the first.
+    pub members_since: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub id: u64,
     pub peer_urls: Vec<String>,
+    /// It was added without a vote; one that waits for its vote is none.
     pub is_learner: bool,
 }
 
@@ -34,13 +37,18 @@ impl Status {
         let members: Vec<Member> = metrics
             .membership_config
             .nodes()
-            .map(|(id, node)| Member { id: *id, peer_urls: node.peer_urls.clone(), is_learner: !voters.contains(id) })
+            .map(|(id, node)| Member {
+                id: *id,
+                peer_urls: node.peer_urls.clone(),
+                is_learner: !voters.contains(id) && !node.wants_vote,
+            })
             .collect();
         Self {
             leader: metrics.current_leader.unwrap_or_default(),
             term: types::term(metrics.vote.leader_id.term),
             is_learner: members.iter().any(|member| member.id == metrics.id && member.is_learner),
             members,
+            members_since: types::position_or_start(metrics.membership_config.log_id().as_ref()).index,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What openraft sends to other members, as calls of our peer protocol.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -19,11 +20,13 @@ use openraft::raft::{
 use parking_lot::Mutex;
 use quorate_proto::peer::peer_client::PeerClient;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::Service;
 
 use super::observer::Observer;
 use super::snapshot::{Folder, Snapshot};
+use super::status::Status;
 use super::types::{Peer, TypeConfig, Vote};
 use super::{snapshot_stream, wire};
 use crate::traffic::{Meter, Metered};
@@ -47,6 +50,8 @@ const DEFAULT_PEER_PORT: u16 = 2380;
 pub const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
 pub const FROM_HEADER: &str = "x-server-from";
 pub const TO_HEADER: &str = "x-raft-to";
+/// In a refusal of a caller that is no member: index of the membership that it is not in.
+pub const UNKNOWN_SINCE_HEADER: &str = "x-quorate-unknown-since";
 
 /// Connections to the other members, one channel a member and kind of traffic, opened on first use.
 #[derive(Clone)]
@@ -54,9 +59,19 @@ pub struct Transport {
     identity: Identity,
     timing: Timing,
     channels: Arc<Mutex<HashMap<(u64, Traffic), Opened>>>,
-    /// Members that answer heartbeats; the others are silent or were never asked.
-    active: Arc<Mutex<HashSet<u64>>>,
+    /// Members that answer heartbeats, since when; the others are silent or were never asked.
+    active: Arc<Mutex<HashMap<u64, Instant>>>,
+    members: Arc<Mutex<Members>>,
+    /// The others have removed this member.
+    removed: Arc<watch::Sender<bool>>,
     observer: Arc<dyn Observer>,
+}
+
+/// The newest membership that this member knows.
+#[derive(Default)]
+struct Members {
+    peer_urls: HashMap<u64, Vec<String>>,
+    since: u64,
 }
 
 /// A channel and the addresses it was made for.
@@ -86,11 +101,24 @@ pub enum Traffic {
 
 impl Transport {
     pub fn new(identity: Identity, timing: Timing, observer: Arc<dyn Observer>) -> Self {
-        Self { identity, timing, channels: Arc::default(), active: Arc::default(), observer }
+        Self {
+            identity,
+            timing,
+            channels: Arc::default(),
+            active: Arc::default(),
+            members: Arc::default(),
+            removed: Arc::new(watch::Sender::new(false)),
+            observer,
+        }
     }
 
     /// A client to `target`. Connecting happens on first use and again after a failure.
-    pub fn client(
+    pub fn client(&self, target: u64, traffic: Traffic) -> Result<PeerClient<Channel>, Unreachable<C>> {
+        let peer_urls = self.members.lock().peer_urls.get(&target).cloned().unwrap_or_default();
+        self.client_at(target, &peer_urls, traffic)
+    }
+
+    fn client_at(
         &self,
         target: u64,
         peer_urls: &[String],
@@ -136,18 +164,70 @@ impl Transport {
         let mut active = self.active.lock();
         match reason {
             None => {
-                if active.insert(target) {
+                if let Entry::Vacant(entry) = active.entry(target) {
+                    entry.insert(Instant::now());
                     self.observer.active(target, true);
                     tracing::info!(remote_peer_id = format!("{target:x}"), "peer became active");
                 }
             }
             Some(error) => {
                 self.observer.send_failed(target);
-                if active.remove(&target) {
+                if active.remove(&target).is_some() {
                     self.observer.active(target, false);
                     tracing::warn!(remote_peer_id = format!("{target:x}"), %error, "peer became inactive");
                 }
             }
+        }
+    }
+
+    /// Members that answer, and since when.
+    pub fn active_since(&self) -> Vec<(u64, Instant)> {
+        self.active.lock().iter().map(|(id, since)| (*id, *since)).collect()
+    }
+
+    pub fn is_active(&self, id: u64) -> bool {
+        self.active.lock().contains_key(&id)
+    }
+
+    /// Keeps the addresses of the members up to date.
+    pub fn follow(&self, mut status: watch::Receiver<Status>) {
+        let transport = self.clone();
+        tokio::spawn(async move {
+            loop {
+                {
+                    let status = status.borrow_and_update();
+                    let peer_urls: HashMap<u64, Vec<String>> =
+                        status.members.iter().map(|member| (member.id, member.peer_urls.clone())).collect();
+                    transport.active.lock().retain(|id, _| peer_urls.contains_key(id));
+                    transport.channels.lock().retain(|(id, _), _| peer_urls.contains_key(id));
+                    *transport.members.lock() = Members { peer_urls, since: status.members_since };
+                }
+                if status.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Resolves to true when this member was removed.
+    pub fn removed(&self) -> watch::Receiver<bool> {
+        self.removed.subscribe()
+    }
+
+    pub fn note_removal(&self) {
+        self.removed.send_replace(true);
+    }
+
+    /// A peer refuses our call because it does not know us, as of a membership. Ids don't come back: if that is newer
+    /// than the one that names us, we were removed.
+    fn refused_as_unknown(&self, status: &tonic::Status) {
+        let since =
+            status.metadata().get(UNKNOWN_SINCE_HEADER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let Some(since) = since else { return };
+        let members = self.members.lock();
+        if members.peer_urls.contains_key(&self.identity.member_id) && since > members.since {
+            drop(members);
+            self.note_removal();
         }
     }
 
@@ -186,7 +266,19 @@ impl Network {
     }
 
     fn client(&self) -> Result<PeerClient<Channel>, Unreachable<C>> {
-        self.transport.client(self.target, &self.peer_urls, self.traffic)
+        let known = self.transport.members.lock().peer_urls.get(&self.target).cloned();
+        // A member that was added a moment ago is asked before the new membership was heard of.
+        self.transport.client_at(self.target, known.as_ref().unwrap_or(&self.peer_urls), self.traffic)
+    }
+}
+
+impl Network {
+    /// Watches for the answer of a peer that doesn't know this member.
+    async fn known<T>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<tonic::Response<T>, tonic::Status> {
+        call.await.inspect_err(|status| self.transport.refused_as_unknown(status))
     }
 }
 
@@ -305,13 +397,15 @@ impl RaftNetworkV2<C> for Network {
 
     async fn vote(&mut self, rpc: VoteRequest<C>, _: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
         let request = self.transport.request(self.target, wire::vote_request(rpc));
-        let response = within(self.transport.timing.call, self.client()?.vote(request)).await?;
+        let mut client = self.client()?;
+        let response = within(self.transport.timing.call, self.known(client.vote(request))).await?;
         wire::vote_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
 
     async fn pre_vote(&mut self, rpc: VoteRequest<C>, _: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
         let request = self.transport.request(self.target, wire::vote_request(rpc));
-        let response = within(self.transport.timing.call, self.client()?.pre_vote(request)).await?;
+        let mut client = self.client()?;
+        let response = within(self.transport.timing.call, self.known(client.pre_vote(request))).await?;
         wire::vote_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
 

@@ -71,6 +71,8 @@ pub struct Reply(pub Option<apply::Outcome>);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Peer {
     pub peer_urls: Vec<String>,
+    /// Added as a voter: it counts as one for everybody but raft, which gives it its vote when it has caught up.
+    pub wants_vote: bool,
 }
 
 pub fn position(id: &LogId) -> Position {

@@ -6,6 +6,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeader
 use quorate_proto::peer;
 
 use super::membership;
+use super::reconfigure::Change;
 use super::types::{self, Entry, LogId, Proposal, TypeConfig, Vote};
 use crate::position::Position;
 
@@ -117,6 +118,28 @@ pub fn append_response(response: peer::AppendResponse) -> Result<AppendEntriesRe
         }
         Wire::Conflict(_) => AppendEntriesResponse::Conflict,
         Wire::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote_from_wire(Some(vote))?),
+    })
+}
+
+pub fn member_change(change: Change) -> peer::MemberChange {
+    use peer::member_change::Change as Wire;
+    peer::MemberChange {
+        change: Some(match change {
+            Change::Add { id, peer_urls, learner } => Wire::Add(peer::Member { id, peer_urls, wants_vote: !learner }),
+            Change::Remove(id) => Wire::Remove(id),
+            Change::Update { id, peer_urls } => Wire::Update(peer::Member { id, peer_urls, wants_vote: false }),
+            Change::Promote(id) => Wire::Promote(id),
+        }),
+    }
+}
+
+pub fn member_change_from_wire(message: peer::MemberChange) -> Result<Change, Error> {
+    use peer::member_change::Change as Wire;
+    Ok(match message.change.ok_or(Error::Missing("change"))? {
+        Wire::Add(peer::Member { id, peer_urls, wants_vote }) => Change::Add { id, peer_urls, learner: !wants_vote },
+        Wire::Remove(id) => Change::Remove(id),
+        Wire::Update(peer::Member { id, peer_urls, .. }) => Change::Update { id, peer_urls },
+        Wire::Promote(id) => Change::Promote(id),
     })
 }
 

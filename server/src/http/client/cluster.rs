@@ -1,11 +1,16 @@
 //! The Cluster service: who the members are.
 
+use std::time::SystemTime;
+
 use quorate_proto::served::etcdserverpb as pb;
 use quorate_proto::served::etcdserverpb::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
 use super::member::Member;
+use crate::config::Url;
 use crate::http::status;
+use crate::identity;
+use crate::raft::Change;
 
 pub struct Service {
     member: Member,
@@ -14,6 +19,24 @@ pub struct Service {
 impl Service {
     pub fn new(member: Member) -> Self {
         Self { member }
+    }
+
+    /// The members after a change.
+    async fn change(&self, change: Change) -> Result<Vec<pb::Member>, Status> {
+        tracing::info!(?change, "changing the members");
+        let removed = match change {
+            Change::Remove(id) => Some(id),
+            _ => None,
+        };
+        let raft = self.member.raft();
+        raft.change_members(change).await.map_err(status::raft)?;
+        // A member that was asked to remove itself will not hear of it any more.
+        if removed != Some(raft.identity().member_id) {
+            raft.read_barrier().await.map_err(status::raft)?;
+        }
+        let mut members = members(&self.member);
+        members.retain(|member| Some(member.id) != removed);
+        Ok(members)
     }
 }
 
@@ -55,28 +78,57 @@ impl Cluster for Service {
         Ok(Response::new(pb::MemberListResponse { header, members: members(&self.member) }))
     }
 
-    async fn member_add(&self, _: Request<pb::MemberAddRequest>) -> Result<Response<pb::MemberAddResponse>, Status> {
-        Err(status::not_there("adding a member"))
+    async fn member_add(
+        &self,
+        request: Request<pb::MemberAddRequest>,
+    ) -> Result<Response<pb::MemberAddResponse>, Status> {
+        let request = request.into_inner();
+        let urls = peer_urls(&request.peer_ur_ls)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let id = identity::member_id(&urls, "", Some(now.as_secs() as i64));
+        let peer_urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
+        let learner = request.is_learner;
+        let members = self.change(Change::Add { id, peer_urls: peer_urls.clone(), learner }).await?;
+        let member = pb::Member { id, peer_ur_ls: peer_urls, is_learner: learner, ..Default::default() };
+        let header = Some(self.member.header(0));
+        Ok(Response::new(pb::MemberAddResponse { header, member: Some(member), members }))
     }
 
     async fn member_remove(
         &self,
-        _: Request<pb::MemberRemoveRequest>,
+        request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
-        Err(status::not_there("removing a member"))
+        let members = self.change(Change::Remove(request.into_inner().id)).await?;
+        let header = Some(self.member.header(0));
+        Ok(Response::new(pb::MemberRemoveResponse { header, members }))
     }
 
     async fn member_update(
         &self,
-        _: Request<pb::MemberUpdateRequest>,
+        request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
-        Err(status::not_there("updating a member"))
+        let request = request.into_inner();
+        let peer_urls = peer_urls(&request.peer_ur_ls)?.iter().map(ToString::to_string).collect();
+        let members = self.change(Change::Update { id: request.id, peer_urls }).await?;
+        let header = Some(self.member.header(0));
+        Ok(Response::new(pb::MemberUpdateResponse { header, members }))
     }
 
     async fn member_promote(
         &self,
-        _: Request<pb::MemberPromoteRequest>,
+        request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
-        Err(status::not_there("promoting a member"))
+        let members = self.change(Change::Promote(request.into_inner().id)).await?;
+        let header = Some(self.member.header(0));
+        Ok(Response::new(pb::MemberPromoteResponse { header, members }))
     }
+}
+
+/// Sorted, as etcd keeps them.
+fn peer_urls(texts: &[String]) -> Result<Vec<Url>, Status> {
+    let mut urls = texts.iter().map(|url| Url::parse(url)).collect::<Result<Vec<_>, _>>();
+    if let Ok(urls) = &mut urls {
+        urls.sort();
+    }
+    urls.ok().filter(|urls| !urls.is_empty()).ok_or_else(status::bad_member_urls)
 }

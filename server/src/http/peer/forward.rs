@@ -3,7 +3,7 @@
 use quorate_proto::peer;
 use tonic::{Code, Status};
 
-use crate::raft::{self, Handle, Refusal};
+use crate::raft::{self, Handle, Refusal, UNKNOWN_SINCE_HEADER};
 
 pub async fn propose(raft: &Handle, request: peer::ProposeRequest) -> Result<peer::ProposeResponse, Status> {
     raft.propose_for_peer(request).await.map_err(status)
@@ -13,6 +13,21 @@ pub async fn read_index(raft: &Handle) -> Result<peer::ReadIndexResponse, Status
     raft.read_index_for_peer().await.map_err(status)
 }
 
+/// The caller passes a refusal on to its client as it is.
+pub async fn change_member(raft: &Handle, request: peer::MemberChange) -> Result<peer::MemberChanged, Status> {
+    match raft.change_member_for_peer(request).await {
+        Ok(()) => Ok(peer::MemberChanged {}),
+        Err(Refusal::Raft(error)) => Err(crate::http::status::raft(error)),
+        Err(refusal) => Err(status(refusal)),
+    }
+}
+
+fn not_a_member(since: u64) -> Status {
+    let mut status = Status::failed_precondition("the member has been permanently removed from the cluster");
+    status.metadata_mut().insert(UNKNOWN_SINCE_HEADER, since.into());
+    status
+}
+
 /// How a peer learns why it was refused.
 pub fn status(refusal: Refusal) -> Status {
     let code = match &refusal {
@@ -20,6 +35,7 @@ pub fn status(refusal: Refusal) -> Status {
         Refusal::Stopped(_) | Refusal::Raft(raft::Error::Stopped) => Code::Unavailable,
         Refusal::Snapshot(_) => Code::Aborted,
         Refusal::Raft(raft::Error::NotLeader) => Code::FailedPrecondition,
+        Refusal::NotAMember { since, .. } => return not_a_member(*since),
         Refusal::Raft(_) => Code::Unavailable,
     };
     let mut text = refusal.to_string();

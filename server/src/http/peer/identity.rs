@@ -7,7 +7,8 @@ use tonic::{Code, Status};
 
 use crate::raft::{CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER};
 
-pub fn check(metadata: &MetadataMap, own: Identity) -> Result<(), Status> {
+/// The member that calls.
+pub fn check(metadata: &MetadataMap, own: Identity) -> Result<u64, Status> {
     let cluster_id = id(metadata, CLUSTER_ID_HEADER)?;
     if cluster_id != own.cluster_id {
         tracing::warn!(
@@ -26,7 +27,7 @@ pub fn check(metadata: &MetadataMap, own: Identity) -> Result<(), Status> {
         );
         return Err(Status::new(Code::FailedPrecondition, format!("this is member {:x}", own.member_id)));
     }
-    Ok(())
+    id(metadata, FROM_HEADER)
 }
 
 /// The member of our cluster that a call says it comes from.
@@ -54,6 +55,7 @@ mod tests {
             let mut metadata = MetadataMap::new();
             metadata.insert(CLUSTER_ID_HEADER, cluster.parse().unwrap());
             metadata.insert(TO_HEADER, to.parse().unwrap());
+            metadata.insert(FROM_HEADER, "8".parse().unwrap());
             metadata
         };
         assert!(check(&headers("cafe", "7"), own).is_ok());

@@ -40,13 +40,13 @@ impl Peer for Service {
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteResponse>, Status> {
-        identity::check(request.metadata(), self.raft.identity())?;
-        vote::vote(&self.raft, request.into_inner()).await.map(Response::new)
+        let from = identity::check(request.metadata(), self.raft.identity())?;
+        vote::vote(&self.raft, from, request.into_inner()).await.map(Response::new)
     }
 
     async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteResponse>, Status> {
-        identity::check(request.metadata(), self.raft.identity())?;
-        vote::pre_vote(&self.raft, request.into_inner()).await.map(Response::new)
+        let from = identity::check(request.metadata(), self.raft.identity())?;
+        vote::pre_vote(&self.raft, from, request.into_inner()).await.map(Response::new)
     }
 
     async fn transfer_leader(
@@ -76,6 +76,14 @@ impl Peer for Service {
     ) -> Result<Response<peer::ReadIndexResponse>, Status> {
         identity::check(request.metadata(), self.raft.identity())?;
         forward::read_index(&self.raft).await.map(Response::new)
+    }
+
+    async fn change_member(
+        &self,
+        request: Request<peer::MemberChange>,
+    ) -> Result<Response<peer::MemberChanged>, Status> {
+        identity::check(request.metadata(), self.raft.identity())?;
+        forward::change_member(&self.raft, request.into_inner()).await.map(Response::new)
     }
 
     async fn lease_keep_alive(

@@ -6,11 +6,13 @@ use tonic::Status;
 use super::forward::status;
 use crate::raft::Handle;
 
-pub async fn vote(raft: &Handle, request: peer::VoteRequest) -> Result<peer::VoteResponse, Status> {
+pub async fn vote(raft: &Handle, from: u64, request: peer::VoteRequest) -> Result<peer::VoteResponse, Status> {
+    raft.check_candidate(from).map_err(status)?;
     raft.vote(request).await.map_err(status)
 }
 
-pub async fn pre_vote(raft: &Handle, request: peer::VoteRequest) -> Result<peer::VoteResponse, Status> {
+pub async fn pre_vote(raft: &Handle, from: u64, request: peer::VoteRequest) -> Result<peer::VoteResponse, Status> {
+    raft.check_candidate(from).map_err(status)?;
     raft.pre_vote(request).await.map_err(status)
 }
 
