@@ -1,11 +1,18 @@
 //! `--initial-cluster-state=existing`: a member that was added to a running cluster learns from the others who it is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::peers::{self, Answer};
 use super::static_list::{self, check_advertised, same_hosts};
 use super::{Error, Identified};
 use crate::config::{Config, Url};
+
+/// Others may be electing a leader, restarting, or lag behind when we come; a wrong list stays wrong.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The list on the command line must be the running cluster's; names in it don't matter but our own.
 pub async fn join(config: &Config) -> Result<Identified, Error> {
@@ -15,17 +22,35 @@ pub async fn join(config: &Config) -> Result<Identified, Error> {
     check_advertised(&config.name, &own_urls, &config.advertise_peer_urls).await?;
     let others: Vec<Url> =
         named.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls.clone()).collect();
-    let mut answers = peers::ask(&others).await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask_once(config, &named, &own_urls, &others).await {
+            Err(error @ (Error::NoPeerAnswers(_) | Error::ListDiffers { .. })) if Instant::now() + AGAIN < deadline => {
+                tracing::warn!(%error, "cannot join yet; asking again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            decided => return decided,
+        }
+    }
+}
+
+async fn ask_once(
+    config: &Config,
+    named: &BTreeMap<String, Vec<Url>>,
+    own_urls: &[Url],
+    others: &[Url],
+) -> Result<Identified, Error> {
+    let mut answers = peers::ask(others).await;
     answers.retain(|answer| answer.cluster_id != 0 && !answer.members.is_empty());
     if let Some((first, rest)) = answers.split_first()
         && let Some(other) = rest.iter().find(|other| other.cluster_id != first.cluster_id)
     {
         return Err(Error::SeveralClusters(first.cluster_id, other.cluster_id));
     }
-    // Members that lag behind know fewer changes; the longest list that fits is right, and any that fits will do.
+    // A member that lags behind may not know of us yet: any list that fits will do.
     let mut refusal = Error::NoPeerAnswers(config.initial_cluster.clone());
     for Answer { cluster_id, members } in answers {
-        match own_id(&own_urls, &named, &members).await {
+        match own_id(own_urls, named, &members).await {
             Ok(member_id) => return Ok(Identified { member_id, cluster_id, first_members: None }),
             Err(error) => refusal = error,
         }

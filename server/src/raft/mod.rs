@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  http ──propose──> propose ──local──────────────> openraft ──> log_store ──> wal
-//!                       └──forward──> leader           │  └────> transport ──> another member's http/peer
+//!                       └──forward──> leader           │  └─> network, transport ──> another member's http/peer
 //!  http ──read_barrier─> read ──────────────────> ReadIndex round       state_machine ──> store
 //! ```
 //!
@@ -12,6 +12,7 @@ mod forward;
 mod handle;
 mod log_store;
 mod membership;
+mod network;
 mod observer;
 mod propose;
 mod read;
