@@ -46,7 +46,10 @@ fn refuse(notices: &[Notice], error: &ConfigError) -> ExitCode {
         eprintln!("{failure}");
     }
     notices.iter().for_each(Notice::log);
-    tracing::error!(target: LOG, error = error as &dyn std::error::Error, "failed to verify flags");
+    match error {
+        ConfigError::EnvConflict { .. } => error.log(),
+        _ => tracing::error!(target: LOG, error = error as &dyn std::error::Error, "failed to verify flags"),
+    }
     ExitCode::FAILURE
 }
 

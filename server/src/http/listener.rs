@@ -45,7 +45,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot listen on {url}; is another process using the port?")]
+    #[error("cannot listen on {url}: another process uses the port")]
+    InUse { url: String, source: io::Error },
+    #[error("cannot listen on {url}")]
     Bind { url: String, source: io::Error },
     #[error("cannot resolve the host of {url}")]
     Resolve { url: String, source: io::Error },
@@ -64,7 +66,10 @@ impl Listener {
         if url.scheme() != Scheme::Http {
             return Err(Error::Kind(url.to_string()));
         }
-        let failed = |source| Error::Bind { url: url.to_string(), source };
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::InUse { url: url.to_string(), source },
+            _ => Error::Bind { url: url.to_string(), source },
+        };
         let address = resolve(url).await?;
         let socket =
             socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).map_err(failed)?;

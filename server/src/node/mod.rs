@@ -2,7 +2,7 @@
 
 mod observers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,17 @@ pub enum Error {
     Bootstrap(#[from] bootstrap::Error),
     #[error("the log of this member can't be used")]
     Wal(#[from] wal::Error),
-    #[error("the store of this member can't be used")]
+    #[error(
+        "the store of this member can't be used; if its files are damaged, remove the member from the cluster and add it \
+         again with an empty data folder, or restore a single member from a snapshot"
+    )]
     Store(#[from] store::Error),
+    #[error(
+        "{} holds a store with entries up to {applied} and {} no log: a part of the data folder is gone. Put the log back, \
+         or remove the member from the cluster and add it again with an empty data folder",
+        store.display(), wal.display()
+    )]
+    LogMissing { store: PathBuf, wal: PathBuf, applied: u64 },
     #[error(transparent)]
     Listen(#[from] listener::Error),
     #[error(transparent)]
@@ -81,6 +90,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         tokio::select! {
             reason = raft.failed() => Ended::Failed(reason),
             _ = wal_failed.wait_for(Option::is_some) => Ended::Failed("the log failed, see above".to_owned()),
+            reason = raft.log_lost() => Ended::Failed(reason),
             () = raft.removed() => Ended::Removed,
         }
     };
@@ -159,9 +169,14 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>) -> R
         );
         return Ok(Opened { wal, store, writer, identified });
     }
+    let (store, writer) = open_store(&folder.store(), store_options).await?;
+    // A new member's store is empty: this was another's, or its log is lost, and with it what it voted and acknowledged.
+    let applied = store.applied().index;
+    if applied > 0 {
+        return Err(Error::LogMissing { store: folder.store(), wal: wal_dir, applied });
+    }
     let identified = bootstrap::begin(config).await?;
     let metadata = wal::Metadata { node_id: identified.member_id, cluster_id: identified.cluster_id };
-    let (store, writer) = open_store(&folder.store(), store_options).await?;
     // The log comes last: a folder counts as a member's from then on.
     let wal = Wal::create(&wal_dir, metadata, wal_options)?;
     tracing::info!(

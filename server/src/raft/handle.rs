@@ -21,6 +21,7 @@ use super::transport::{Identity, Traffic, Transport};
 use super::types::{self, TypeConfig};
 use crate::position::Position;
 use crate::store::{self, Store, apply};
+use crate::wal::Wal;
 
 /// Entries that may be committed and not applied yet before new requests are refused; etcd's guard against overload.
 const UNAPPLIED_LIMIT: u64 = 5000;
@@ -79,6 +80,9 @@ pub(super) struct Inner {
     pub request_ids: RequestIds,
     pub counts: Counts,
     pub store: Store,
+    pub wal: Wal,
+    /// Last entry of the log, and what it had acknowledged, if that is more.
+    pub log_lost: watch::Sender<Option<(u64, u64)>>,
     pub rules: Rules,
     /// Held while the members change.
     pub reconfiguring: tokio::sync::Mutex<()>,
@@ -220,6 +224,17 @@ impl Handle {
         let mut removed = self.0.transport.removed();
         // The sender lives in the transport, which this handle keeps.
         let _ = removed.wait_for(|removed| *removed).await;
+    }
+
+    /// Resolves when this member turns out to have lost a part of its log.
+    pub async fn log_lost(&self) -> String {
+        let mut lost = self.0.log_lost.subscribe();
+        let lost = lost.wait_for(Option::is_some).await.ok().and_then(|lost| *lost);
+        let (last, acknowledged) = lost.unwrap_or_default();
+        format!(
+            "the log of this member ends at entry {last}, but it has acknowledged entry {acknowledged}: its data folder was \
+             replaced by an older one or lost writes; remove the member from the cluster and add it again with an empty folder"
+        )
     }
 
     /// Resolves when raft has ended by itself: a storage failure, or a bug. The member must stop then.

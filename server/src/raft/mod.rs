@@ -8,6 +8,7 @@
 //!
 //! This is the only room that names openraft, and openraft's numbers (indexes and terms from 0) don't leave it.
 
+mod acknowledged;
 mod forward;
 mod handle;
 mod log_store;
@@ -34,6 +35,7 @@ mod wire;
 
 mod peer;
 
+pub use acknowledged::Acknowledged;
 pub use handle::{Error, Handle};
 pub use membership::{Error as MembershipError, entry as membership_entry, members as members_of};
 pub use observer::Observer;
@@ -42,5 +44,5 @@ pub use reconfigure::{Change, Refusal as ChangeRefusal, Rules};
 pub use start::{Error as StartError, Options, start};
 pub use status::{Member, Status};
 pub use strict::Refusal as StrictRefusal;
-pub use transport::{CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER, UNKNOWN_SINCE_HEADER};
+pub use transport::{ACKNOWLEDGED_HEADER, CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER, UNKNOWN_SINCE_HEADER};
 pub use wire::MAX_MESSAGE_BYTES;

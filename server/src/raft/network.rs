@@ -1,6 +1,7 @@
 //! What openraft sends to other members, as calls of our peer protocol.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
@@ -12,16 +13,20 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use parking_lot::Mutex;
 use quorate_proto::peer::peer_client::PeerClient;
 use tonic::transport::Channel;
 
+use super::acknowledged::Acknowledged;
 use super::snapshot::{Folder, Snapshot};
-use super::transport::{Traffic, Transport};
-use super::types::{Peer, TypeConfig, Vote};
+use super::transport::{ACKNOWLEDGED_HEADER, Traffic, Transport};
+use super::types::{self, LogId, Peer, TypeConfig, Vote};
 use super::{snapshot_stream, wire};
 
 type C = TypeConfig;
 
+/// Wait before an append stream that could not be opened is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Append requests on their way to one follower. More would only make smaller batches: while two are under way the
 /// next collects what arrives.
 const APPENDS_IN_FLIGHT: usize = 4;
@@ -48,11 +53,22 @@ pub struct Network {
     target: u64,
     peer_urls: Vec<String>,
     traffic: Traffic,
+    /// The last attempt to open an append stream failed.
+    failed: bool,
+    /// How far the member has said that its log goes.
+    acknowledged: Arc<Mutex<Acknowledged>>,
 }
 
 impl Network {
     fn new(transport: Transport, target: u64, node: &Peer, traffic: Traffic) -> Self {
-        Self { transport, target, peer_urls: node.peer_urls.clone(), traffic }
+        Self {
+            transport,
+            target,
+            peer_urls: node.peer_urls.clone(),
+            traffic,
+            failed: false,
+            acknowledged: Arc::default(),
+        }
     }
 
     fn client(&self) -> Result<PeerClient<Channel>, Unreachable<C>> {
@@ -123,6 +139,11 @@ impl RaftNetworkV2<C> for Network {
             return stream_append_sequential(self, input, option);
         }
         async move {
+            // openraft backs off where it makes requests, and none is made before the stream is open.
+            if self.failed {
+                tokio::time::sleep(AGAIN).await;
+            }
+            self.failed = true;
             let (sent, in_flight) = tokio::sync::mpsc::channel(APPENDS_IN_FLIGHT);
             let requests = futures::stream::unfold((input, sent), |(mut input, sent)| async move {
                 // The place in the pipeline is taken before the request is made, so that it carries all that arrived.
@@ -130,23 +151,34 @@ impl RaftNetworkV2<C> for Network {
                 let request = input.next().await?;
                 let prev = request.prev_log_id;
                 let last = request.entries.last().map(|entry| entry.log_id).or(prev);
-                place.send((prev, last));
+                place.send((request.vote.leader_id.term, prev, last));
                 Some((wire::append_request(request), (input, sent)))
             });
-            let request = self.transport.request(self.target, requests);
+            let mut request = self.transport.request(self.target, requests);
+            let acknowledged = self.acknowledged.clone();
+            if let Ok(value) = acknowledged.lock().to_header().parse() {
+                request.metadata_mut().insert(ACKNOWLEDGED_HEADER, value);
+            }
             let mut client = self.client()?;
             // The answer's headers come with the first message: openraft bounds this by its own cancellation.
             let responses = client.append(request).await.map_err(rpc_error)?.into_inner();
-            let results = futures::stream::unfold(Some((responses, in_flight)), |state| async move {
-                let (mut responses, mut in_flight) = state?;
+            self.failed = false;
+            let noted = move |term: u64, last: &Option<LogId>| {
+                acknowledged.lock().note(types::term(term), types::position_or_start(last.as_ref()).index);
+            };
+            let results = futures::stream::unfold(Some((responses, in_flight, noted)), |state| async move {
+                let (mut responses, mut in_flight, noted) = state?;
                 let response = match responses.message().await {
                     Ok(Some(response)) => response,
                     Ok(None) => return None,
                     Err(status) => return Some((Err(rpc_error(status)), None)),
                 };
-                let (prev, last) = in_flight.recv().await?;
+                let (term, prev, last) = in_flight.recv().await?;
                 match wire::append_response(response) {
-                    Ok(AppendEntriesResponse::Success) => Some((Ok(Ok(last)), Some((responses, in_flight)))),
+                    Ok(AppendEntriesResponse::Success) => {
+                        noted(term, &last);
+                        Some((Ok(Ok(last)), Some((responses, in_flight, noted))))
+                    }
                     Ok(AppendEntriesResponse::PartialSuccess(matched)) => Some((Ok(Ok(matched)), None)),
                     Ok(AppendEntriesResponse::HigherVote(vote)) => {
                         Some((Ok(Err(StreamAppendError::HigherVote(vote))), None))

@@ -7,6 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::AppendEntriesResponse;
 use quorate_proto::peer;
 
+use super::acknowledged::Acknowledged;
 use super::handle::{Error, Handle};
 use super::propose::Decision;
 use super::{snapshot_stream, types, wire};
@@ -22,6 +23,8 @@ pub enum Refusal {
     Snapshot(#[from] snapshot_stream::Error),
     #[error("member {id:x} is no member of the cluster since entry {since}")]
     NotAMember { id: u64, since: u64 },
+    #[error("the log of this member ends at entry {last}, and it has acknowledged {acknowledged}")]
+    LogLost { last: u64, acknowledged: u64 },
     #[error(transparent)]
     Raft(#[from] Error),
 }
@@ -50,6 +53,17 @@ impl Handle {
             Ok(result) => Ok(wire::append_response_to_wire(AppendEntriesResponse::from(result))),
             Err(fatal) => Err(stopped(fatal)),
         })
+    }
+
+    /// Ends this member if its log has lost what it acknowledged to this leader. Its vote could elect a leader without it.
+    pub fn check_acknowledged(&self, said: Acknowledged) -> Result<(), Refusal> {
+        let term = self.0.wal.state().map_or(0, |state| state.term);
+        let last = self.0.wal.last().index;
+        if !said.is_lost_by(term, last) {
+            return Ok(());
+        }
+        self.0.log_lost.send_replace(Some((last, said.index)));
+        Err(Refusal::LogLost { last, acknowledged: said.index })
     }
 
     pub async fn append_once(&self, request: peer::AppendRequest) -> Result<peer::AppendResponse, Refusal> {

@@ -100,6 +100,8 @@ pub async fn start(
         request_ids: RequestIds::new(identity.member_id, clock),
         counts,
         store,
+        wal,
+        log_lost: tokio::sync::watch::Sender::new(None),
         rules: options.rules,
         reconfiguring: tokio::sync::Mutex::default(),
         was_member: AtomicBool::default(),

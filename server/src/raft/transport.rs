@@ -36,6 +36,8 @@ const DEFAULT_PEER_PORT: u16 = 2380;
 pub const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
 pub const FROM_HEADER: &str = "x-server-from";
 pub const TO_HEADER: &str = "x-raft-to";
+/// On an append stream: what the receiver has acknowledged to this leader.
+pub const ACKNOWLEDGED_HEADER: &str = "x-quorate-acknowledged";
 /// In a refusal of a caller that is no member: index of the membership that it is not in.
 pub const UNKNOWN_SINCE_HEADER: &str = "x-quorate-unknown-since";
 

@@ -90,6 +90,11 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<(Recovered, Arc<Shar
     let metadata = replay.metadata().ok_or_else(|| Error::NoStart(dir.to_owned()))?;
     let highest_index = scanned.highest_index;
 
+    if scanned.size < options.segment_bytes {
+        // A segment has its full size before it has its name, so this is no crash's work: what stood behind is lost.
+        let reason = format!("it has {} bytes and was made with {}", scanned.size, options.segment_bytes);
+        return Err(Error::Damaged { file: path, offset: scanned.end, reason });
+    }
     let torn_bytes = cut(&path, &*file, &scanned)?;
     // The page cache may hold what the process before wrote and never synced. It counts from now on, so it must be durable. Growing
     // back to full size can fail when the disk is full, and only costs speed.
@@ -267,7 +272,7 @@ fn cut(path: &Path, file: &dyn File, scanned: &Scanned) -> Result<u64, Error> {
     let torn_bytes = leftovers.end - end;
     tracing::warn!(
         path = %path.display(), offset = end, bytes = torn_bytes, reason = torn.unwrap_or("its first sector is missing"),
-        "cutting off the end of the log: it was being written when the machine stopped, and nothing in it was acknowledged",
+        "cutting off the end of the log: its last write is not whole, as a crash in the middle of it leaves it",
     );
     leftovers.zero(file).map_err(Error::io("write", path))?;
     Ok(torn_bytes)

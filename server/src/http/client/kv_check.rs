@@ -57,14 +57,21 @@ pub fn delete_range(request: &pb::DeleteRangeRequest) -> Result<(), Status> {
 }
 
 pub fn txn(request: &pb::TxnRequest, max_ops: usize) -> Result<(), Status> {
-    content(request, max_ops)?;
+    content(request, max_ops, 1)?;
     // Deletions may overlap each other; a put may touch nothing that the same path puts or deletes.
     written(&request.success)?;
     written(&request.failure)?;
     Ok(())
 }
 
-fn content(request: &pb::TxnRequest, max_ops: usize) -> Result<(), Status> {
+/// Transactions within transactions. A reader of protobuf gives up at a hundred messages within each other, a level here
+/// is two, and what is proposed must be readable in the log, where it lies deeper than in the request.
+const MAX_TXN_DEPTH: usize = 40;
+
+fn content(request: &pb::TxnRequest, max_ops: usize, depth: usize) -> Result<(), Status> {
+    if depth > MAX_TXN_DEPTH {
+        return Err(invalid(Invalid::TooManyOps));
+    }
     let ops = request.compare.len().max(request.success.len()).max(request.failure.len());
     if ops > max_ops {
         return Err(invalid(Invalid::TooManyOps));
@@ -77,7 +84,7 @@ fn content(request: &pb::TxnRequest, max_ops: usize) -> Result<(), Status> {
             Some(Op::RequestRange(request)) => range(request)?,
             Some(Op::RequestPut(request)) => put(request)?,
             Some(Op::RequestDeleteRange(request)) => delete_range(request)?,
-            Some(Op::RequestTxn(request)) => content(request, max_ops - ops)?,
+            Some(Op::RequestTxn(request)) => content(request, max_ops - ops, depth + 1)?,
             None => return Err(invalid(Invalid::EmptyOp)),
         }
     }
@@ -175,6 +182,8 @@ pub fn is_serializable(request: &pb::TxnRequest) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
     fn put_op(key: &'static str) -> pb::RequestOp {
@@ -190,6 +199,23 @@ mod tests {
     fn txn_op(success: Vec<pb::RequestOp>, failure: Vec<pb::RequestOp>) -> pb::RequestOp {
         let txn = pb::TxnRequest { compare: vec![], success, failure };
         pb::RequestOp { request: Some(Op::RequestTxn(txn)) }
+    }
+
+    #[test]
+    fn a_transaction_may_nest_as_deep_as_the_log_can_be_read() {
+        let nested = |depth: usize| {
+            let innermost = pb::TxnRequest { success: vec![put_op("k")], ..Default::default() };
+            (1..depth).fold(innermost, |inner, _| pb::TxnRequest {
+                success: vec![pb::RequestOp { request: Some(Op::RequestTxn(inner)) }],
+                ..Default::default()
+            })
+        };
+        let deepest = nested(MAX_TXN_DEPTH);
+        assert!(txn(&deepest, 128).is_ok());
+        let entry = pb::InternalRaftRequest { txn: Some(deepest), ..Default::default() };
+        assert_eq!(pb::InternalRaftRequest::decode(&*entry.encode_to_vec()).unwrap(), entry);
+        let refused = txn(&nested(MAX_TXN_DEPTH + 1), 128).unwrap_err();
+        assert_eq!(refused.message(), "etcdserver: too many operations in txn request");
     }
 
     #[track_caller]

@@ -102,7 +102,7 @@ impl Services {
         };
         Box::pin(async move {
             let response = answer.await?;
-            Ok(counted.answered(large_range::unfold(response)))
+            Ok(counted.answered(large_range::unfold(too_large_as_etcd(response))))
         })
     }
 
@@ -126,6 +126,17 @@ impl Services {
         };
         admin::serve(http, request)
     }
+}
+
+/// tonic answers a message beyond the limit by the code that clients know as a wrong revision.
+fn too_large_as_etcd(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let found = status.message().strip_prefix("Error, decoded message length too large: found ");
+    let Some((found, limit)) = found.and_then(|rest| rest.split_once(" bytes, the limit is: ")) else {
+        return response;
+    };
+    let limit = limit.trim_end_matches(" bytes");
+    Status::resource_exhausted(format!("grpc: received message larger than max ({found} vs. {limit})")).into_http()
 }
 
 /// Calls a learner answers: its own status, a snapshot, and ranges (of which it answers only serializable ones).

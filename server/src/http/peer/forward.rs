@@ -35,6 +35,7 @@ pub fn status(refusal: Refusal) -> Status {
         Refusal::Stopped(_) | Refusal::Raft(raft::Error::Stopped) => Code::Unavailable,
         Refusal::Snapshot(_) => Code::Aborted,
         Refusal::Raft(raft::Error::NotLeader) => Code::FailedPrecondition,
+        Refusal::LogLost { .. } => Code::FailedPrecondition,
         Refusal::NotAMember { since, .. } => return not_a_member(*since),
         Refusal::Raft(_) => Code::Unavailable,
     };

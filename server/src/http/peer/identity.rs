@@ -1,30 +1,53 @@
 //! A call must come from our cluster and be meant for us: addresses get recycled, and an acknowledgement of another
 //! cluster's entries would be counted.
 
+use std::time::{Duration, Instant};
+
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::raft::{CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER};
 
+static STRANGERS: Mutex<Option<Instant>> = Mutex::new(None);
+static OTHER_CLUSTERS: Mutex<Option<Instant>> = Mutex::new(None);
+/// Between two lines about the same mistake.
+const LOG_AGAIN: Duration = Duration::from_secs(10);
+
+fn log_now(last: &Mutex<Option<Instant>>) -> bool {
+    let now = Instant::now();
+    let mut last = last.lock();
+    let due = last.is_none_or(|last| now.duration_since(last) >= LOG_AGAIN);
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
 /// The member that calls.
 pub fn check(metadata: &MetadataMap, own: Identity) -> Result<u64, Status> {
     let cluster_id = id(metadata, CLUSTER_ID_HEADER)?;
     if cluster_id != own.cluster_id {
-        tracing::warn!(
-            local_cluster_id = format!("{:x}", own.cluster_id),
-            remote_cluster_id = format!("{cluster_id:x}"),
-            "request cluster ID mismatch"
-        );
+        if log_now(&OTHER_CLUSTERS) {
+            tracing::warn!(
+                local_cluster_id = format!("{:x}", own.cluster_id),
+                remote_cluster_id = format!("{cluster_id:x}"),
+                "request cluster ID mismatch"
+            );
+        }
         return Err(Status::new(Code::FailedPrecondition, "etcdserver: cluster ID mismatch"));
     }
     let member_id = id(metadata, TO_HEADER)?;
     if member_id != own.member_id {
-        tracing::warn!(
-            local_member_id = format!("{:x}", own.member_id),
-            wanted_member_id = format!("{member_id:x}"),
-            "a peer looks for another member at this address"
-        );
+        // It asks again and again, ten times a second.
+        if log_now(&STRANGERS) {
+            tracing::warn!(
+                local_member_id = format!("{:x}", own.member_id),
+                wanted_member_id = format!("{member_id:x}"),
+                "a peer looks for another member at this address"
+            );
+        }
         return Err(Status::new(Code::FailedPrecondition, format!("this is member {:x}", own.member_id)));
     }
     id(metadata, FROM_HEADER)

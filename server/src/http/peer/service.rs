@@ -28,6 +28,7 @@ impl Peer for Service {
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         identity::check(request.metadata(), self.raft.identity())?;
+        append::check_acknowledged(&self.raft, request.metadata())?;
         Ok(Response::new(append::stream(&self.raft, request.into_inner())))
     }
 
