@@ -50,6 +50,13 @@ pub fn normalise(text: &str) -> String {
 }
 
 fn normal_line(line: &str) -> String {
+    // A table's columns are as wide as the ids in them.
+    if line.starts_with(['┌', '├', '└']) {
+        return "─".to_owned();
+    }
+    if line.starts_with('│') && line.contains("  ") {
+        return normal_line(&line.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '_' | 'µ');
     let mut out = String::new();
     let mut rest = line;

@@ -191,3 +191,44 @@ impl Growing {
         .unwrap()
     }
 }
+
+#[tokio::test]
+async fn the_survivor_of_a_lost_quorum_goes_on_alone_and_the_cluster_grows_again() {
+    let mut cluster = Cluster::builder(Flavour::under_test(), 3).start().await.unwrap();
+    let leader = cluster.leader().await.unwrap();
+    let mut client = cluster.members()[leader].client().await.unwrap();
+    for key in 0..100 {
+        client.put(format!("key {key}"), "value", None).await.unwrap();
+    }
+    cluster.hashes().await.unwrap();
+    for at in 0..3 {
+        cluster.member(at).kill().unwrap();
+    }
+    let survivor = (leader + 1) % 3;
+    let list = cluster.initial_cluster().to_owned();
+    cluster.member(survivor).flag("--force-new-cluster");
+    // Twice: the flag must not hurt where it has worked already.
+    for _ in 0..2 {
+        cluster.member(survivor).start(&list).unwrap();
+        cluster.member(survivor).ready().await.unwrap();
+        cluster.member(survivor).terminate().await.unwrap();
+    }
+    cluster.member(survivor).flag("--force-new-cluster=false");
+    cluster.member(survivor).start(&list).unwrap();
+    cluster.member(survivor).ready().await.unwrap();
+    let mut client = cluster.members()[survivor].client().await.unwrap();
+    assert_eq!(client.get("key ", Some(etcd_client::GetOptions::new().with_prefix())).await.unwrap().count(), 100);
+    assert_eq!(client.member_list().await.unwrap().members().len(), 1);
+
+    // One of the lost comes back as a new member.
+    let lost = (survivor + 1) % 3;
+    let peer_url = cluster.members()[lost].peer_url();
+    client.member_add([peer_url], None).await.unwrap();
+    std::fs::remove_dir_all(cluster.members()[lost].data_dir()).unwrap();
+    let list = [survivor, lost].map(|at| cluster.members()[at].initial_entry()).join(",");
+    cluster.member(lost).flag("--initial-cluster-state=existing");
+    cluster.member(lost).start(&list).unwrap();
+    cluster.member(lost).ready().await.unwrap();
+    let hashes = cluster.hashes().await.unwrap();
+    assert!(hashes.len() == 2 && hashes[0] == hashes[1], "{hashes:?}");
+}

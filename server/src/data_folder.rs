@@ -7,13 +7,18 @@
 //! <data-dir>/member/LOCK    held while a server runs
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// A file that says that the member of this folder was removed.
+const REMOVED: &str = "removed";
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("cannot write {}", path.display())]
+    Mark { path: PathBuf, source: io::Error },
     #[error("cannot create the data folder {}", path.display())]
     Create { path: PathBuf, source: io::Error },
     #[error("the data folder {} is not writable by this user", path.display())]
@@ -67,6 +72,16 @@ impl DataFolder {
 
     pub fn store(&self) -> PathBuf {
         self.member.join("store")
+    }
+
+    /// Notes that the member was removed: the cluster will not tell it again, and its data must not be used again.
+    pub fn mark_removed(&self) -> Result<(), Error> {
+        let path = self.member.join(REMOVED);
+        fs::write(&path, []).map_err(|source| Error::Mark { path, source })
+    }
+
+    pub fn is_removed(&self) -> bool {
+        self.member.join(REMOVED).exists()
     }
 
     /// Where snapshots are received.

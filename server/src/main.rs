@@ -48,7 +48,7 @@ fn refuse(notices: &[Notice], error: &ConfigError) -> ExitCode {
     notices.iter().for_each(Notice::log);
     match error {
         ConfigError::EnvConflict { .. } => error.log(),
-        _ => tracing::error!(target: LOG, error = error as &dyn std::error::Error, "failed to verify flags"),
+        _ => tracing::warn!(target: LOG, error = error as &dyn std::error::Error, "failed to verify flags"),
     }
     ExitCode::FAILURE
 }

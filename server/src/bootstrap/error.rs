@@ -41,10 +41,12 @@ pub enum Error {
     LogAhead { log: PathBuf, last: u64, applied: u64 },
     #[error("cannot read the database of etcd {}", path.display())]
     Database { path: PathBuf, source: bbolt::Error },
-    #[error("the imported members are no valid membership")]
+    #[error("the members on record are no valid membership")]
     Membership(#[source] raft::MembershipError),
-    #[error("failed to write the imported log")]
+    #[error("failed to write the log")]
     Wal(#[from] wal::Error),
+    #[error("--force-new-cluster: failed to write the new membership to the log")]
+    Force { source: io::Error },
     #[error("failed to write the imported store")]
     Store(#[from] store::Error),
 }

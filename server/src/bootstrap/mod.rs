@@ -2,6 +2,7 @@
 
 mod begin;
 mod error;
+mod force;
 mod import;
 mod join;
 mod peers;
@@ -9,5 +10,6 @@ pub mod static_list;
 
 pub use begin::{Identified, begin};
 pub use error::Error;
+pub use force::force_new_cluster;
 pub use import::import;
 pub use static_list::{InitialCluster, Member};

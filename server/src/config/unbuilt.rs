@@ -33,7 +33,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("discovery-proxy", "discovery"),
     ("discovery-endpoints", "discovery"),
     ("discovery-srv", "discovery through DNS"),
-    ("force-new-cluster", "recovery into a cluster of one"),
     ("enable-distributed-tracing", "OpenTelemetry export"),
     ("proxy", "the v2 proxy"),
 ];

@@ -67,6 +67,9 @@ pub enum Ended {
 pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<Ended, Error> {
     let clock = clock::System::new();
     let folder = DataFolder::open(&config.data_dir)?;
+    if folder.is_removed() && !config.force_new_cluster {
+        return Ok(Ended::Removed);
+    }
     let sockets = Sockets::bind(&config).await?;
     let parts = open(&config, &folder, &metrics).await?;
     let Opened { wal, store, writer, identified } = parts;
@@ -135,6 +138,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
             tracing::error!(error = &error as &dyn std::error::Error, "failed to flush the store");
         }
     }
+    if let Ended::Removed = ended {
+        folder.mark_removed()?;
+    }
     drop(folder);
     Ok(ended)
 }
@@ -160,6 +166,10 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>) -> R
         let (wal, recovered) = Wal::open(&wal_dir, wal_options)?;
         let (store, writer) = open_store(&folder.store(), store_options).await?;
         let identified = Identified::restarted(recovered.metadata.node_id, recovered.metadata.cluster_id);
+        if config.force_new_cluster {
+            let peer_urls = texts(&config.advertise_peer_urls);
+            bootstrap::force_new_cluster(&wal, &store, identified.member_id, peer_urls).await?;
+        }
         tracing::info!(
             local_member_id = format!("{:x}", identified.member_id),
             cluster_id = format!("{:x}", identified.cluster_id),
@@ -345,7 +355,8 @@ impl Running {
             watch: self.watch.clone(),
             metrics: self.metrics.clone(),
         };
-        let router = self.admin.client_router().fallback(admin::not_found);
+        let router =
+            self.admin.client_router().merge(client::v2_members(self.member.clone())).fallback(admin::not_found);
         let services = client::services(parts, http.is_empty().then(|| router.clone()));
         for listener in grpc {
             let services = services.clone();

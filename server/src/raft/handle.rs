@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -86,6 +86,8 @@ pub(super) struct Inner {
     pub rules: Rules,
     /// Held while the members change.
     pub reconfiguring: tokio::sync::Mutex<()>,
+    /// When a leader last called.
+    pub heard: parking_lot::Mutex<Instant>,
     /// This member was in a committed membership since the start.
     pub was_member: AtomicBool,
     /// Bound on a request from its arrival to its answer.

@@ -1,6 +1,7 @@
 //! What this member does when another one calls: the receiving half of `transport`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use futures::{Stream, StreamExt};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -67,6 +68,7 @@ impl Handle {
     }
 
     pub async fn append_once(&self, request: peer::AppendRequest) -> Result<peer::AppendResponse, Refusal> {
+        *self.0.heard.lock() = Instant::now();
         let request = wire::append_request_from_wire(request)?;
         let response = self.0.raft.append_entries(request).await.map_err(stopped)?;
         Ok(wire::append_response_to_wire(response))

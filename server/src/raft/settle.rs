@@ -3,15 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Weak;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
 use super::handle::{Error, Inner};
+use super::types::StoredMembership;
 
 const LOOK: Duration = Duration::from_millis(100);
+/// Leaders call ten times a second.
+const LEFT_ALONE: Duration = Duration::from_secs(3);
 
 /// Looks until raft ends.
 pub fn keep(inner: Weak<Inner>, mut removed: watch::Receiver<bool>) {
@@ -22,7 +26,7 @@ pub fn keep(inner: Weak<Inner>, mut removed: watch::Receiver<bool>) {
                 _ = removed.wait_for(|removed| *removed) => return,
             }
             let Some(inner) = inner.upgrade() else { return };
-            inner.notice_own_removal();
+            inner.notice_own_removal().await;
             if inner.status.borrow().leader != inner.identity.member_id {
                 continue;
             }
@@ -56,15 +60,38 @@ impl Inner {
         }
     }
 
+    /// No leader has called for long; true at most once in that time.
+    fn is_left_alone(&self) -> bool {
+        let mut heard = self.heard.lock();
+        let is_left_alone = self.status.borrow().leader != self.identity.member_id && heard.elapsed() >= LEFT_ALONE;
+        if is_left_alone {
+            *heard = Instant::now();
+        }
+        is_left_alone
+    }
+
     /// A committed membership without this member follows one that had it.
-    fn notice_own_removal(&self) {
-        let metrics = self.raft.server_metrics();
-        let is_member =
-            metrics.borrow_watched().committed_membership_config.nodes().any(|(id, _)| *id == self.identity.member_id);
-        if is_member {
-            self.was_member.store(true, std::sync::atomic::Ordering::Relaxed);
-        } else if self.was_member.load(std::sync::atomic::Ordering::Relaxed) {
-            self.transport.note_removal();
+    async fn notice_own_removal(&self) {
+        let own = self.identity.member_id;
+        let (in_committed, in_newest) = {
+            let metrics = self.raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            let has_own = |members: &StoredMembership| members.nodes().any(|(id, _)| *id == own);
+            (has_own(&metrics.committed_membership_config), has_own(&metrics.membership_config))
+        };
+        if in_committed {
+            self.was_member.store(true, Ordering::Relaxed);
+        }
+        if !self.was_member.load(Ordering::Relaxed) {
+            return;
+        }
+        match (in_committed, in_newest) {
+            (false, _) => self.transport.note_removal(),
+            // The leader owes it nothing any more, so that it may never hear that its removal is committed.
+            (true, false) => self.transport.ask_whether_removed().await,
+            // Nor does it, if it was removed while this member was away; and one without a vote never asks for others'.
+            (true, true) if self.is_left_alone() => self.transport.ask_whether_removed().await,
+            (true, true) => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::errors::{InitializeError, RaftError};
 use openraft::storage::{RaftLogReader, RaftLogStorage};
@@ -104,6 +104,7 @@ pub async fn start(
         log_lost: tokio::sync::watch::Sender::new(None),
         rules: options.rules,
         reconfiguring: tokio::sync::Mutex::default(),
+        heard: parking_lot::Mutex::new(Instant::now()),
         was_member: AtomicBool::default(),
         // etcd's bound: five seconds for queueing, computation and disk, and two elections.
         request_timeout: Duration::from_secs(5) + 2 * options.election,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper_util::rt::TokioIo;
 use openraft::errors::{RPCError, Unreachable};
 use parking_lot::Mutex;
-use quorate_proto::peer::peer_client::PeerClient;
+use quorate_proto::peer::{self, peer_client::PeerClient};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -206,16 +206,30 @@ impl Transport {
         self.removed.send_replace(true);
     }
 
-    /// A peer refuses our call because it does not know us, as of a membership. Ids don't come back: if that is newer
-    /// than the one that names us, we were removed.
+    /// A peer refuses our call because it does not know us, as of a committed membership. Ids don't come back: if that is
+    /// newer than the one that names us, or the newest we have, which does not, we were removed.
     pub fn refused_as_unknown(&self, status: &tonic::Status) {
         let since =
             status.metadata().get(UNKNOWN_SINCE_HEADER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let Some(since) = since else { return };
         let members = self.members.lock();
-        if members.peer_urls.contains_key(&self.identity.member_id) && since > members.since {
+        let is_named = members.peer_urls.contains_key(&self.identity.member_id);
+        if since > members.since || (since == members.since && !is_named) {
             drop(members);
             self.note_removal();
+        }
+    }
+
+    /// Asks the others whether they still know this member: what they refuse is noted.
+    pub async fn ask_whether_removed(&self) {
+        let targets: Vec<u64> = self.members.lock().peer_urls.keys().copied().collect();
+        for target in targets {
+            let Ok(mut client) = self.client(target, Traffic::Heartbeat) else { continue };
+            // An empty question: who is no member is refused before it is read, and to members it means nothing.
+            let call = client.pre_vote(self.request(target, peer::VoteRequest::default()));
+            if let Ok(Err(status)) = tokio::time::timeout(self.timing.call, call).await {
+                self.refused_as_unknown(&status);
+            }
         }
     }
 
