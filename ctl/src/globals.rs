@@ -119,6 +119,13 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// For a terminal or a log.
+    pub fn without_secrets(&self) -> Self {
+        let hidden = |secret: &str| if secret.is_empty() { String::new() } else { "(hidden)".to_owned() };
+        let user = self.user.split_once(':').map_or_else(|| self.user.clone(), |(name, _)| format!("{name}:(hidden)"));
+        Self { user, password: hidden(&self.password), auth_jwt_token: hidden(&self.auth_jwt_token), ..self.clone() }
+    }
+
     /// What to print replies with.
     pub fn output(&self) -> Result<Output, Failure> {
         let style = Style { hex: self.hex, value_only: false };

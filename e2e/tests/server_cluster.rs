@@ -91,6 +91,34 @@ async fn a_paused_leader_answers_nothing_stale_when_it_wakes() {
     judge(&cluster, traffic).await;
 }
 
+#[tokio::test]
+async fn a_member_that_lost_its_quorum_says_that_it_has_no_leader() {
+    let mut cluster = Cluster::builder(Flavour::under_test(), 3).start().await.unwrap();
+    // Once the one that is left led, once it followed.
+    for leads in [true, false] {
+        let leader = cluster.leader().await.unwrap();
+        let left = if leads { leader } else { (leader + 1) % 3 };
+        for at in (0..3).filter(|at| *at != left) {
+            cluster.member(at).kill().unwrap();
+        }
+        let mut client = cluster.members()[left].client().await.unwrap();
+        wait::until("a member that knows no leader", RECOVERY_LIMIT, async || {
+            let status = client.status().await.unwrap();
+            Ok(match status.leader() {
+                0 => Look::Yes(()),
+                leader => Look::NotYet(format!("leader {leader:x}")),
+            })
+        })
+        .await
+        .unwrap();
+        for at in (0..3).filter(|at| *at != left) {
+            cluster.launch(at).unwrap();
+            cluster.member(at).ready().await.unwrap();
+        }
+        client.put("after", "value", None).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_all_members_at_once_loses_nothing() {
     let mut cluster = Cluster::builder(Flavour::under_test(), 3).start().await.unwrap();

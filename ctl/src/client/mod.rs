@@ -106,6 +106,8 @@ impl Client {
                     Ok(reply) => client.token = Some(metadata_token(&reply.token)?),
                     // Then nobody needs a token.
                     Err(Error::Status(status)) if status.message() == "etcdserver: authentication is not enabled" => {}
+                    // A server without the service has nobody to tell from others.
+                    Err(Error::Status(status)) if status.code() == tonic::Code::Unimplemented => {}
                     Err(error) => return Err(Error::Login(Box::new(error))),
                 }
             }

@@ -102,7 +102,7 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
     };
     cli.globals.command_timeout_given = globals::is_given(&matches, "command_timeout");
     if cli.globals.debug {
-        eprintln!("{:#?}", cli.globals);
+        eprintln!("{:#?}", cli.globals.without_secrets());
     }
     let session = Session { output: cli.globals.output()?, globals: cli.globals };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -284,6 +284,7 @@ struct Running {
     lessor: Lessor,
     metrics: Arc<Metrics>,
     observer: Arc<dyn raft::Observer>,
+    access: admin::Access,
     watch: client::watch::Service,
     admin: admin::Admin<client::Member>,
     /// Places for client connections.
@@ -317,6 +318,7 @@ impl Running {
             lessor,
             metrics,
             observer,
+            access: admin::Access { origins: config.cors.clone(), hosts: config.host_whitelist.clone() },
             client_traffic,
             stop,
             tasks: TaskTracker::new(),
@@ -355,8 +357,9 @@ impl Running {
             watch: self.watch.clone(),
             metrics: self.metrics.clone(),
         };
-        let router =
-            self.admin.client_router().merge(client::v2_members(self.member.clone())).fallback(admin::not_found);
+        let router = self.admin.client_router().merge(client::v2_members(self.member.clone()));
+        let access = axum::middleware::from_fn_with_state(self.access.clone(), admin::check_access);
+        let router = router.fallback(admin::not_found).layer(access);
         let services = client::services(parts, http.is_empty().then(|| router.clone()));
         for listener in grpc {
             let services = services.clone();

@@ -87,7 +87,9 @@ pub(super) struct Inner {
     /// Held while the members change.
     pub reconfiguring: tokio::sync::Mutex<()>,
     /// When a leader last called.
-    pub heard: parking_lot::Mutex<Instant>,
+    pub heard: Arc<parking_lot::Mutex<Instant>>,
+    /// When this member, left alone, last asked the others whether it is one of them.
+    pub asked: parking_lot::Mutex<Instant>,
     /// This member was in a committed membership since the start.
     pub was_member: AtomicBool,
     /// Bound on a request from its arrival to its answer.

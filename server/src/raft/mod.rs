@@ -9,6 +9,7 @@
 //! This is the only room that names openraft, and openraft's numbers (indexes and terms from 0) don't leave it.
 
 mod acknowledged;
+mod contact;
 mod forward;
 mod handle;
 mod log_store;

@@ -41,6 +41,8 @@ impl Handle {
         requests: impl Stream<Item = peer::AppendRequest> + Send + 'static,
     ) -> impl Stream<Item = Result<peer::AppendResponse, Refusal>> + Send + 'static {
         // A message that can't be read ends the stream: what came before it is answered.
+        let heard = self.0.heard.clone();
+        let requests = requests.inspect(move |_| *heard.lock() = Instant::now());
         let requests = requests.map(wire::append_request_from_wire).scan((), |(), request| {
             futures::future::ready(match request {
                 Ok(request) => Some(request),

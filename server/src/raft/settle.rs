@@ -60,14 +60,16 @@ impl Inner {
         }
     }
 
-    /// No leader has called for long; true at most once in that time.
+    /// No leader has called for long, and the others were not asked for as long.
     fn is_left_alone(&self) -> bool {
-        let mut heard = self.heard.lock();
-        let is_left_alone = self.status.borrow().leader != self.identity.member_id && heard.elapsed() >= LEFT_ALONE;
-        if is_left_alone {
-            *heard = Instant::now();
+        let silent =
+            self.status.borrow().leader != self.identity.member_id && self.heard.lock().elapsed() >= LEFT_ALONE;
+        let mut asked = self.asked.lock();
+        let is_time = silent && asked.elapsed() >= LEFT_ALONE;
+        if is_time {
+            *asked = Instant::now();
         }
-        is_left_alone
+        is_time
     }
 
     /// A committed membership without this member follows one that had it.

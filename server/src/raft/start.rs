@@ -11,6 +11,7 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 use openraft::{Config, Raft, SnapshotPolicy};
 
+use super::contact::Contact;
 use super::forward::Forwarder;
 use super::handle::{Counts, Handle, Inner};
 use super::log_store::LogStore;
@@ -85,7 +86,9 @@ pub async fn start(
         .await
         .map_err(|error| Error::Start(error.to_string()))?;
     let counts = Counts::default();
-    let status = status::follow(raft.server_metrics(), counts.leader_changes.clone());
+    let heard = Arc::new(parking_lot::Mutex::new(Instant::now()));
+    let contact = Contact::new(identity.member_id, raft.metrics(), heard.clone(), options.election);
+    let status = status::follow(raft.server_metrics(), contact, counts.leader_changes.clone());
     transport.follow(status.clone());
     let (reads, waiting_reads) = Reads::new();
     let inner = Arc::new(Inner {
@@ -104,7 +107,8 @@ pub async fn start(
         log_lost: tokio::sync::watch::Sender::new(None),
         rules: options.rules,
         reconfiguring: tokio::sync::Mutex::default(),
-        heard: parking_lot::Mutex::new(Instant::now()),
+        heard,
+        asked: parking_lot::Mutex::new(Instant::now()),
         was_member: AtomicBool::default(),
         // etcd's bound: five seconds for queueing, computation and disk, and two elections.
         request_timeout: Duration::from_secs(5) + 2 * options.election,

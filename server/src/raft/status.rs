@@ -8,11 +8,12 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 
+use super::contact::Contact;
 use super::types::{self, TypeConfig};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// The leader's member id; 0 while none is known.
+    /// The leader's member id; 0 while none is known, or the known one is silent.
     pub leader: u64,
     pub term: u64,
     /// This member does not vote.
@@ -56,13 +57,22 @@ impl Status {
 /// Follows openraft's own reports; the sender's task ends with raft.
 pub fn follow(
     mut metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+    contact: Contact,
     leader_changes: Arc<AtomicU64>,
 ) -> watch::Receiver<Status> {
     let status = watch::Sender::new(Status::of(&metrics.borrow_and_update()));
     let receiver = status.subscribe();
     tokio::spawn(async move {
-        while metrics.changed().await.is_ok() {
-            let now = Status::of(&metrics.borrow_and_update());
+        loop {
+            match tokio::time::timeout(contact.pace(), metrics.changed()).await {
+                // Nothing new in raft, but the leader may have fallen silent.
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(_)) => return,
+            }
+            let mut now = Status::of(&metrics.borrow_and_update());
+            if now.leader != 0 && !contact.is_alive(now.leader) {
+                now.leader = 0;
+            }
             status.send_if_modified(|before| {
                 let changed = *before != now;
                 if before.leader != now.leader {

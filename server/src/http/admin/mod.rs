@@ -2,6 +2,7 @@
 //!
 //! Paths, bodies and status codes are etcd's (`server/etcdserver/api/etcdhttp`): probes in manifests match on them.
 
+mod access;
 mod health;
 mod info;
 
@@ -21,6 +22,8 @@ use tonic::body::Body;
 use tower::ServiceExt;
 
 use crate::metrics::Metrics;
+
+pub use access::{Access, check as check_access};
 
 /// What the checks ask of the member. Calls must not wait longer than a request may; see [`Admin::request_timeout`].
 pub trait Probe: Send + Sync + 'static {
