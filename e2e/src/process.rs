@@ -12,7 +12,7 @@ use crate::Error;
 use crate::wait::{self, Look};
 
 /// Lines of a log that an error or a failed test shows.
-const SHOWN_LINES: usize = 40;
+const SHOWN_LINES: usize = 20;
 /// How long a process may take to end after a signal that asks for it.
 const END_LIMIT: Duration = Duration::from_secs(30);
 

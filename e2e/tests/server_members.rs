@@ -232,3 +232,49 @@ async fn the_survivor_of_a_lost_quorum_goes_on_alone_and_the_cluster_grows_again
     let hashes = cluster.hashes().await.unwrap();
     assert!(hashes.len() == 2 && hashes[0] == hashes[1], "{hashes:?}");
 }
+
+/// The end of a removed member, which must not depend on what it was doing when it was removed.
+#[tokio::test]
+async fn a_member_that_is_removed_while_it_restarts_ends_and_a_new_one_takes_its_place() {
+    const ROUNDS: usize = 8;
+    let mut cluster = Cluster::builder(Flavour::under_test(), 3).start().await.unwrap();
+    let list = cluster.initial_cluster().to_owned();
+    let peer_url = cluster.members()[2].peer_url();
+    let mut client = cluster.members()[0].client().await.unwrap();
+    cluster.member(2).flag("--initial-cluster-state=existing");
+    for _ in 0..ROUNDS {
+        let members = client.member_list().await.unwrap();
+        let id = members.members().iter().find(|member| member.peer_urls() == [peer_url.clone()]).unwrap().id();
+        cluster.member(2).kill().unwrap();
+        cluster.member(2).start(&list).unwrap();
+        wait::until("a member removed", CHANGE_LIMIT, async || {
+            Ok(match client.member_remove(id).await {
+                Ok(_) => Look::Yes(()),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await
+        .unwrap();
+        let member = cluster.member(2);
+        let status = wait::until("the end of a removed member", CHANGE_LIMIT, async || {
+            Ok(member.running()?.ended()?.map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Yes))
+        })
+        .await
+        .unwrap();
+        assert!(status.success(), "a removed member ends as one that was stopped: {status}");
+
+        std::fs::remove_dir_all(cluster.members()[2].data_dir()).unwrap();
+        wait::until("a member added", CHANGE_LIMIT, async || {
+            Ok(match client.member_add([peer_url.clone()], None).await {
+                Ok(_) => Look::Yes(()),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await
+        .unwrap();
+        cluster.member(2).start(&list).unwrap();
+        cluster.member(2).ready().await.unwrap();
+    }
+    let hashes = cluster.hashes().await.unwrap();
+    assert!(hashes.len() == 3 && hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+}

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match Command::read(&Sources::of_process()) {
         Command::Print(output) => print(&output),
         Command::Refuse { notices, error } => refuse(&notices, &error),
-        Command::Serve { config, notices } => serve(*config, &notices),
+        Command::Serve { config, notices } => leave(serve(*config, &notices)),
     }
 }
 
@@ -53,10 +53,21 @@ fn refuse(notices: &[Notice], error: &ConfigError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn serve(config: Config, notices: &[Notice]) -> ExitCode {
+/// Ends at once. An orderly exit of the process would take RocksDB's global state down under tasks that still hold the store,
+/// and abort; everything durable is on the disk already.
+fn leave(status: i32) -> ! {
+    // SAFETY: nothing after it runs, and whatever this process held is the kernel's to take back.
+    unsafe { libc::_exit(status) }
+}
+
+const SUCCESS: i32 = 0;
+const FAILURE: i32 = 1;
+
+/// Returns the exit status.
+fn serve(config: Config, notices: &[Notice]) -> i32 {
     if let Err(error) = telemetry::init(&config.log) {
         eprintln!("{error}");
-        return ExitCode::FAILURE;
+        return FAILURE;
     }
     end_on_panic();
     notices.iter().for_each(Notice::log);
@@ -64,7 +75,7 @@ fn serve(config: Config, notices: &[Notice]) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(target: LOG, %error, fatal = true, "failed to start the runtime");
-            return ExitCode::FAILURE;
+            return FAILURE;
         }
     };
     let ended = runtime.block_on(run(config));
@@ -77,15 +88,15 @@ fn serve(config: Config, notices: &[Notice]) -> ExitCode {
                 target: LOG,
                 "the member has been permanently removed from the cluster; the data-dir used by this member must be removed"
             );
-            ExitCode::SUCCESS
+            SUCCESS
         }
         Ok((node::Ended::Failed(reason), _)) => {
             tracing::error!(target: LOG, reason, fatal = true, "the member ended because a part of it failed");
-            ExitCode::FAILURE
+            FAILURE
         }
         Err(error) => {
             tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "failed to start the member");
-            ExitCode::FAILURE
+            FAILURE
         }
     }
 }
@@ -140,14 +151,14 @@ fn end_on_panic() {
     let log = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         log(panic);
-        std::process::exit(101);
+        leave(101);
     }));
 }
 
 /// Ends as a program without a handler would, which is what etcd does; the first process of a container just exits.
-fn end_as(signal: SignalKind) -> ExitCode {
+fn end_as(signal: SignalKind) -> i32 {
     if std::process::id() == 1 {
-        return ExitCode::SUCCESS;
+        return SUCCESS;
     }
     let signal =
         if signal == SignalKind::interrupt() { rustix::process::Signal::INT } else { rustix::process::Signal::TERM };
@@ -155,7 +166,7 @@ fn end_as(signal: SignalKind) -> ExitCode {
     if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), signal) {
         tracing::warn!(target: LOG, %error, "failed to end by the signal received");
     }
-    ExitCode::SUCCESS
+    SUCCESS
 }
 
 fn restore_default(signal: rustix::process::Signal) {

@@ -93,7 +93,7 @@ fn change_refusal(refusal: ChangeRefusal) -> Status {
     let text = match refusal {
         ChangeRefusal::IdExists => "etcdserver: member ID already exist",
         ChangeRefusal::PeerUrlExists => "etcdserver: Peer URLs already exists",
-        ChangeRefusal::NotFound => return Status::not_found("etcdserver: member not found"),
+        ChangeRefusal::NotFound | ChangeRefusal::IdRemoved => return Status::not_found("etcdserver: member not found"),
         ChangeRefusal::NotLearner => "etcdserver: can only promote a learner member",
         ChangeRefusal::LearnerNotReady => "etcdserver: can only promote a learner member which is in sync with leader",
         ChangeRefusal::TooManyLearners => "etcdserver: too many learner members in cluster",

@@ -1,7 +1,7 @@
 //! What the rest of the server holds of raft.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use openraft::Raft;
@@ -90,8 +90,6 @@ pub(super) struct Inner {
     pub heard: Arc<parking_lot::Mutex<Instant>>,
     /// When this member, left alone, last asked the others whether it is one of them.
     pub asked: parking_lot::Mutex<Instant>,
-    /// This member was in a committed membership since the start.
-    pub was_member: AtomicBool,
     /// Bound on a request from its arrival to its answer.
     pub request_timeout: Duration,
     /// Bound on an encoded request, in bytes.

@@ -45,5 +45,5 @@ pub use reconfigure::{Change, Refusal as ChangeRefusal, Rules};
 pub use start::{Error as StartError, Options, start};
 pub use status::{Member, Status};
 pub use strict::Refusal as StrictRefusal;
-pub use transport::{ACKNOWLEDGED_HEADER, CLUSTER_ID_HEADER, FROM_HEADER, Identity, TO_HEADER, UNKNOWN_SINCE_HEADER};
+pub use transport::{ACKNOWLEDGED_HEADER, CLUSTER_ID_HEADER, FROM_HEADER, Identity, REMOVED_HEADER, TO_HEADER};
 pub use wire::MAX_MESSAGE_BYTES;

@@ -77,12 +77,12 @@ impl Network {
         self.transport.client_at(self.target, known.as_ref().unwrap_or(&self.peer_urls), self.traffic)
     }
 
-    /// Watches for the answer of a peer that doesn't know this member.
+    /// Watches for the answer that this member was removed.
     async fn known<T>(
         &self,
         call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     ) -> Result<tonic::Response<T>, tonic::Status> {
-        call.await.inspect_err(|status| self.transport.refused_as_unknown(status))
+        call.await.inspect_err(|status| self.transport.heed_refusal(status))
     }
 }
 

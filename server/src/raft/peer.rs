@@ -11,7 +11,7 @@ use quorate_proto::peer;
 use super::acknowledged::Acknowledged;
 use super::handle::{Error, Handle};
 use super::propose::Decision;
-use super::{snapshot_stream, types, wire};
+use super::{snapshot_stream, wire};
 
 /// Why a peer's call fails.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +22,10 @@ pub enum Refusal {
     Stopped(String),
     #[error("the snapshot was not taken")]
     Snapshot(#[from] snapshot_stream::Error),
-    #[error("member {id:x} is no member of the cluster since entry {since}")]
-    NotAMember { id: u64, since: u64 },
+    #[error("member {0:x} is not a member of the cluster")]
+    NotAMember(u64),
+    #[error("the member has been permanently removed from the cluster")]
+    Removed,
     #[error("the log of this member ends at entry {last}, and it has acknowledged {acknowledged}")]
     LogLost { last: u64, acknowledged: u64 },
     #[error(transparent)]
@@ -78,6 +80,9 @@ impl Handle {
 
     /// Only members may ask for votes. A leader that this member does not know yet is another matter: its appends tell.
     pub fn check_candidate(&self, id: u64) -> Result<(), Refusal> {
+        if self.0.store.is_removed_member(id) {
+            return Err(Refusal::Removed);
+        }
         let metrics = self.0.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let (newest, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
@@ -86,7 +91,7 @@ impl Handle {
         {
             return Ok(());
         }
-        Err(Refusal::NotAMember { id, since: types::position_or_start(committed.log_id().as_ref()).index })
+        Err(Refusal::NotAMember(id))
     }
 
     pub async fn vote(&self, request: peer::VoteRequest) -> Result<peer::VoteResponse, Refusal> {

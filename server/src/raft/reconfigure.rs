@@ -38,6 +38,8 @@ pub enum Change {
 pub enum Refusal {
     #[error("a member with this id exists")]
     IdExists,
+    #[error("a member with this id was removed, and ids never return")]
+    IdRemoved,
     #[error("a member with one of these peer URLs exists")]
     PeerUrlExists,
     #[error("no member has this id")]
@@ -194,6 +196,7 @@ impl Inner {
         };
         match change {
             Change::Add { id, .. } if find(*id).is_some() => Err(Refusal::IdExists),
+            Change::Add { id, .. } if self.store.is_removed_member(*id) => Err(Refusal::IdRemoved),
             Change::Add { peer_urls, .. } if taken(peer_urls, None) => Err(Refusal::PeerUrlExists),
             Change::Add { learner: true, .. }
                 if nodes().filter(|(id, node)| is_learner(**id, node)).count() >= self.rules.max_learners =>

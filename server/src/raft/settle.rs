@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use openraft::ChangeMembers;
@@ -72,28 +71,21 @@ impl Inner {
         is_time
     }
 
-    /// A committed membership without this member follows one that had it.
     async fn notice_own_removal(&self) {
         let own = self.identity.member_id;
-        let (in_committed, in_newest) = {
+        if self.store.is_removed_member(own) {
+            return self.transport.note_removal();
+        }
+        let removal_is_under_way = {
             let metrics = self.raft.server_metrics();
             let metrics = metrics.borrow_watched();
             let has_own = |members: &StoredMembership| members.nodes().any(|(id, _)| *id == own);
-            (has_own(&metrics.committed_membership_config), has_own(&metrics.membership_config))
+            has_own(&metrics.committed_membership_config) && !has_own(&metrics.membership_config)
         };
-        if in_committed {
-            self.was_member.store(true, Ordering::Relaxed);
-        }
-        if !self.was_member.load(Ordering::Relaxed) {
-            return;
-        }
-        match (in_committed, in_newest) {
-            (false, _) => self.transport.note_removal(),
-            // The leader owes it nothing any more, so that it may never hear that its removal is committed.
-            (true, false) => self.transport.ask_whether_removed().await,
-            // Nor does it, if it was removed while this member was away; and one without a vote never asks for others'.
-            (true, true) if self.is_left_alone() => self.transport.ask_whether_removed().await,
-            (true, true) => {}
+        // The leader owes it nothing any more, so that it may never hear that its removal is committed. Nor does it, if it
+        // was removed while this member was away; and one without a vote never asks for others'.
+        if removal_is_under_way || self.is_left_alone() {
+            self.transport.ask_whether_removed().await;
         }
     }
 }

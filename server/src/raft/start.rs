@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use openraft::errors::{InitializeError, RaftError};
@@ -69,7 +68,8 @@ pub async fn start(
     let identity = options.identity;
     let mut log = LogStore::new(wal.clone());
     let forwarded = Arc::new(Forwarded::default());
-    let mut machine = StateMachine::new(store.clone(), writer, forwarded.clone(), options.snapshot_dir.clone());
+    let mut machine = StateMachine::new(store.clone(), writer, forwarded.clone(), options.snapshot_dir.clone())
+        .map_err(Error::Replay)?;
     machine.observe(options.observer.clone());
     let commit = wal.state().map(|state| state.commit).unwrap_or_default();
     machine.replay(&log, commit).map_err(Error::Replay)?;
@@ -109,7 +109,6 @@ pub async fn start(
         reconfiguring: tokio::sync::Mutex::default(),
         heard,
         asked: parking_lot::Mutex::new(Instant::now()),
-        was_member: AtomicBool::default(),
         // etcd's bound: five seconds for queueing, computation and disk, and two elections.
         request_timeout: Duration::from_secs(5) + 2 * options.election,
         max_request_bytes: options.max_request_bytes,

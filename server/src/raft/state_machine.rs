@@ -1,6 +1,6 @@
 //! openraft's state machine over the store room.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +64,8 @@ impl Forwarded {
 pub struct StateMachine {
     store: Store,
     writer: Writer,
+    /// As of the last entry that was decoded.
+    members: BTreeSet<u64>,
     forwarded: Arc<Forwarded>,
     applied: watch::Sender<Position>,
     snapshot_dir: PathBuf,
@@ -73,9 +75,10 @@ pub struct StateMachine {
 }
 
 impl StateMachine {
-    pub fn new(store: Store, writer: Writer, forwarded: Arc<Forwarded>, snapshot_dir: PathBuf) -> Self {
+    pub fn new(store: Store, writer: Writer, forwarded: Arc<Forwarded>, snapshot_dir: PathBuf) -> io::Result<Self> {
         let applied = watch::Sender::new(store.applied());
-        Self { store, writer, forwarded, applied, snapshot_dir, snapshot: Arc::default(), observer: None }
+        let members = members(&store)?;
+        Ok(Self { store, writer, members, forwarded, applied, snapshot_dir, snapshot: Arc::default(), observer: None })
     }
 
     /// From now on the times of applied batches are reported.
@@ -99,7 +102,10 @@ impl StateMachine {
                 )));
             };
             next = types::position(&last.log_id).index + 1;
-            let batch = entries.into_iter().map(|entry| Ok(decode(entry)?.1)).collect::<io::Result<Vec<_>>>()?;
+            let batch = entries
+                .into_iter()
+                .map(|entry| Ok(decode(entry, &mut self.members)?.1))
+                .collect::<io::Result<Vec<_>>>()?;
             self.writer.apply(batch).map_err(io::Error::other)?;
         }
         self.applied.send_replace(self.store.applied());
@@ -107,12 +113,18 @@ impl StateMachine {
     }
 }
 
-/// The request id (0 for blank and membership entries) and the entry as the store takes it.
-fn decode(entry: Entry) -> io::Result<(u64, apply::Entry)> {
+/// The request id (0 for blank and membership entries) and the entry as the store takes it. `members`: who is in the cluster
+/// before this entry, and after it.
+fn decode(entry: Entry, members: &mut BTreeSet<u64>) -> io::Result<(u64, apply::Entry)> {
     let position = types::position(&entry.log_id);
     let (id, payload) = match entry.payload {
         EntryPayload::Blank => (0, apply::Payload::Blank),
-        EntryPayload::Membership(membership) => (0, apply::Payload::Membership(membership::encode(&membership))),
+        EntryPayload::Membership(membership) => {
+            let now: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
+            let removed = members.difference(&now).copied().collect();
+            *members = now;
+            (0, apply::Payload::Membership { data: membership::encode(&membership), removed })
+        }
         EntryPayload::Normal(Proposal(data)) => {
             let request = pb::InternalRaftRequest::decode(data).map_err(|error| {
                 io::Error::other(format!("entry {position} of the log is not a request this server knows: {error}"))
@@ -122,6 +134,10 @@ fn decode(entry: Entry) -> io::Result<(u64, apply::Entry)> {
         }
     };
     Ok((id, apply::Entry { position, payload }))
+}
+
+fn members(store: &Store) -> io::Result<BTreeSet<u64>> {
+    Ok(stored_membership(store.membership())?.nodes().map(|(id, _)| *id).collect())
 }
 
 pub(super) fn stored_membership(stored: Option<(Position, bytes::Bytes)>) -> io::Result<StoredMembership> {
@@ -148,7 +164,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             let mut answers = Vec::with_capacity(chunk.len());
             for item in chunk {
                 let (entry, responder) = item?;
-                let (id, entry) = decode(entry)?;
+                let (id, entry) = decode(entry, &mut self.members)?;
                 batch.push(entry);
                 answers.push((id, responder));
             }
@@ -177,6 +193,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, folder: Folder) -> io::Result<()> {
         let path = folder.path().ok_or_else(|| io::Error::other("the received snapshot has no folder"))?;
         self.writer.replace_with(&path).map_err(io::Error::other)?;
+        self.members = members(&self.store)?;
         *self.snapshot.lock() = Some(meta.clone());
         self.applied.send_replace(self.store.applied());
         Ok(())

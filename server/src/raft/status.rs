@@ -20,8 +20,6 @@ pub struct Status {
     pub is_learner: bool,
     /// By id, ascending.
     pub members: Vec<Member>,
-    /// Index of the entry that made these the members; 0 before the first.
-    pub members_since: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +47,6 @@ impl Status {
             term: types::term(metrics.vote.leader_id.term),
             is_learner: members.iter().any(|member| member.id == metrics.id && member.is_learner),
             members,
-            members_since: types::position_or_start(metrics.membership_config.log_id().as_ref()).index,
         }
     }
 }

@@ -41,7 +41,7 @@ impl StoreBuilder<TypeConfig, FromAnywhere, WithFiles, TempDir> for Real {
         let metadata = wal::Metadata { node_id: 1, cluster_id: 1 };
         let wal = Wal::create(&dir.path().join("wal"), metadata, options).unwrap();
         let (store, writer) = Store::open(&dir.path().join("store"), store::Options::default()).unwrap();
-        let machine = StateMachine::new(store, writer, Arc::new(Forwarded::default()), dir.path().to_owned());
+        let machine = StateMachine::new(store, writer, Arc::new(Forwarded::default()), dir.path().to_owned()).unwrap();
         Ok((dir, FromAnywhere { log: LogStore::new(wal), first: Arc::default() }, WithFiles(machine)))
     }
 }

@@ -38,8 +38,8 @@ pub const FROM_HEADER: &str = "x-server-from";
 pub const TO_HEADER: &str = "x-raft-to";
 /// On an append stream: what the receiver has acknowledged to this leader.
 pub const ACKNOWLEDGED_HEADER: &str = "x-quorate-acknowledged";
-/// In a refusal of a caller that is no member: index of the membership that it is not in.
-pub const UNKNOWN_SINCE_HEADER: &str = "x-quorate-unknown-since";
+/// In a refusal: the caller was removed from the cluster.
+pub const REMOVED_HEADER: &str = "x-quorate-removed";
 
 /// Connections to the other members, one channel a member and kind of traffic, opened on first use.
 #[derive(Clone)]
@@ -49,17 +49,11 @@ pub struct Transport {
     channels: Arc<Mutex<HashMap<(u64, Traffic), Opened>>>,
     /// Members that answer heartbeats, since when; the others are silent or were never asked.
     active: Arc<Mutex<HashMap<u64, Instant>>>,
-    members: Arc<Mutex<Members>>,
+    /// Of the newest membership that this member knows, by id.
+    peer_urls: Arc<Mutex<HashMap<u64, Vec<String>>>>,
     /// The others have removed this member.
     removed: Arc<watch::Sender<bool>>,
     observer: Arc<dyn Observer>,
-}
-
-/// The newest membership that this member knows.
-#[derive(Default)]
-struct Members {
-    peer_urls: HashMap<u64, Vec<String>>,
-    since: u64,
 }
 
 /// A channel and the addresses it was made for.
@@ -94,7 +88,7 @@ impl Transport {
             timing,
             channels: Arc::default(),
             active: Arc::default(),
-            members: Arc::default(),
+            peer_urls: Arc::default(),
             removed: Arc::new(watch::Sender::new(false)),
             observer,
         }
@@ -188,7 +182,7 @@ impl Transport {
                         status.members.iter().map(|member| (member.id, member.peer_urls.clone())).collect();
                     transport.active.lock().retain(|id, _| peer_urls.contains_key(id));
                     transport.channels.lock().retain(|(id, _), _| peer_urls.contains_key(id));
-                    *transport.members.lock() = Members { peer_urls, since: status.members_since };
+                    *transport.peer_urls.lock() = peer_urls;
                 }
                 if status.changed().await.is_err() {
                     return;
@@ -206,29 +200,22 @@ impl Transport {
         self.removed.send_replace(true);
     }
 
-    /// A peer refuses our call because it does not know us, as of a committed membership. Ids don't come back: if that is
-    /// newer than the one that names us, or the newest we have, which does not, we were removed.
-    pub fn refused_as_unknown(&self, status: &tonic::Status) {
-        let since =
-            status.metadata().get(UNKNOWN_SINCE_HEADER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let Some(since) = since else { return };
-        let members = self.members.lock();
-        let is_named = members.peer_urls.contains_key(&self.identity.member_id);
-        if since > members.since || (since == members.since && !is_named) {
-            drop(members);
+    /// Ids don't come back: what one member says about a removal holds for all.
+    pub fn heed_refusal(&self, status: &tonic::Status) {
+        if status.metadata().contains_key(REMOVED_HEADER) {
             self.note_removal();
         }
     }
 
     /// Asks the others whether they still know this member: what they refuse is noted.
     pub async fn ask_whether_removed(&self) {
-        let targets: Vec<u64> = self.members.lock().peer_urls.keys().copied().collect();
+        let targets: Vec<u64> = self.peer_urls.lock().keys().copied().collect();
         for target in targets {
             let Ok(mut client) = self.client(target, Traffic::Heartbeat) else { continue };
             // An empty question: who is no member is refused before it is read, and to members it means nothing.
             let call = client.pre_vote(self.request(target, peer::VoteRequest::default()));
             if let Ok(Err(status)) = tokio::time::timeout(self.timing.call, call).await {
-                self.refused_as_unknown(&status);
+                self.heed_refusal(&status);
             }
         }
     }
@@ -240,7 +227,7 @@ impl Transport {
 
     /// Addresses by the newest membership.
     pub fn peer_urls(&self, target: u64) -> Option<Vec<String>> {
-        self.members.lock().peer_urls.get(&target).cloned()
+        self.peer_urls.lock().get(&target).cloned()
     }
 
     pub fn timing(&self) -> Timing {

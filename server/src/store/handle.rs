@@ -144,6 +144,11 @@ impl Store {
         self.shared.read().cluster.attributes.iter().map(|(id, attributes)| (*id, attributes.clone())).collect()
     }
 
+    /// Whether a member of this id was removed from the cluster, by the entries applied so far.
+    pub fn is_removed_member(&self, id: u64) -> bool {
+        self.shared.read().cluster.removed.contains(&id)
+    }
+
     pub fn cluster_version(&self) -> Option<String> {
         self.shared.read().cluster.version.clone()
     }

@@ -99,6 +99,12 @@ fn restore_cluster(state: &mut State, backend: &dyn Backend) -> Result<(), Error
         state.cluster.attributes.insert(id, attributes);
         Ok(())
     })?;
+    for_each(backend, Family::MembersRemoved, |key, value| {
+        state.rows_bytes += row_bytes(Family::MembersRemoved, key.len(), value.len());
+        let id = key.try_into().map(u64::from_be_bytes).map_err(|_| damaged(Family::MembersRemoved))?;
+        state.cluster.removed.insert(id);
+        Ok(())
+    })?;
     for_each(backend, Family::Alarm, |key, value| {
         state.rows_bytes += row_bytes(Family::Alarm, key.len(), value.len());
         state.alarms.raise(&pb::AlarmMember::decode(key).map_err(|_| damaged(Family::Alarm))?);

@@ -42,11 +42,27 @@ pub async fn add(
     is_learner: bool,
 ) -> Result<(pb::Member, Vec<pb::Member>), Status> {
     let urls = parse(peer_urls)?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let id = identity::member_id(&urls, "", Some(now.as_secs() as i64));
+    let id = new_id(member, &urls).await?;
     let peer_urls = texts(&urls);
     let all = change(member, Change::Add { id, peer_urls: peer_urls.clone(), learner: is_learner }).await?;
     Ok((pb::Member { id, peer_ur_ls: peer_urls, is_learner, ..Default::default() }, all))
+}
+
+/// etcd's id for a member added now. Whoever removes a member and adds it again within the second gets the id of a later one:
+/// an id that was removed never returns.
+async fn new_id(member: &Member, urls: &[Url]) -> Result<u64, Status> {
+    member.raft().read_barrier().await.map_err(status::raft)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let is_used =
+        |id| member.store().is_removed_member(id) || member.raft().status().members.iter().any(|known| known.id == id);
+    let mut seconds = now.as_secs() as i64;
+    loop {
+        let id = identity::member_id(urls, "", Some(seconds));
+        if !is_used(id) {
+            return Ok(id);
+        }
+        seconds += 1;
+    }
 }
 
 /// Gives a member other peer URLs and returns all members then.

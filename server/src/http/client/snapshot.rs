@@ -116,7 +116,7 @@ fn describe(exported: &Exported) -> MemberRows {
         })
         .collect();
     rows.sort();
-    MemberRows { members: rows, members_removed: Vec::new(), conf_state: Some(Bytes::from(state.to_string())) }
+    MemberRows { members: rows, conf_state: Some(Bytes::from(state.to_string())) }
 }
 
 fn send(mut file: File, pieces: &tokio::sync::mpsc::Sender<Result<pb::SnapshotResponse, Status>>) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! `/v2/members`: how members were shown and changed before etcd 3, for the scripts that still do.
 //!
-//! Paths, bodies and status codes are those of etcd 3.4. A removed member's id is answered like one that never was.
+//! Paths, bodies and status codes are those of etcd 3.4.
 
 use axum::Json;
 use axum::Router;
@@ -142,7 +142,11 @@ fn failed(member: &Member, id: &str, status: &Status) -> Response {
 }
 
 fn no_such(member: &Member, id: &str) -> Response {
-    refuse(member, StatusCode::NOT_FOUND, &format!("No such member: {id}"))
+    let was_removed = u64::from_str_radix(id, 16).is_ok_and(|id| member.store().is_removed_member(id));
+    match was_removed {
+        true => refuse(member, StatusCode::GONE, &format!("Member permanently removed: {id}")),
+        false => refuse(member, StatusCode::NOT_FOUND, &format!("No such member: {id}")),
+    }
 }
 
 fn refuse(member: &Member, code: StatusCode, message: &str) -> Response {

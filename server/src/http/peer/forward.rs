@@ -3,7 +3,7 @@
 use quorate_proto::peer;
 use tonic::{Code, Status};
 
-use crate::raft::{self, Handle, Refusal, UNKNOWN_SINCE_HEADER};
+use crate::raft::{self, Handle, REMOVED_HEADER, Refusal};
 
 pub async fn propose(raft: &Handle, request: peer::ProposeRequest) -> Result<peer::ProposeResponse, Status> {
     raft.propose_for_peer(request).await.map_err(status)
@@ -22,12 +22,6 @@ pub async fn change_member(raft: &Handle, request: peer::MemberChange) -> Result
     }
 }
 
-fn not_a_member(since: u64) -> Status {
-    let mut status = Status::failed_precondition("the member has been permanently removed from the cluster");
-    status.metadata_mut().insert(UNKNOWN_SINCE_HEADER, since.into());
-    status
-}
-
 /// How a peer learns why it was refused.
 pub fn status(refusal: Refusal) -> Status {
     let code = match &refusal {
@@ -35,8 +29,7 @@ pub fn status(refusal: Refusal) -> Status {
         Refusal::Stopped(_) | Refusal::Raft(raft::Error::Stopped) => Code::Unavailable,
         Refusal::Snapshot(_) => Code::Aborted,
         Refusal::Raft(raft::Error::NotLeader) => Code::FailedPrecondition,
-        Refusal::LogLost { .. } => Code::FailedPrecondition,
-        Refusal::NotAMember { since, .. } => return not_a_member(*since),
+        Refusal::LogLost { .. } | Refusal::NotAMember(_) | Refusal::Removed => Code::FailedPrecondition,
         Refusal::Raft(_) => Code::Unavailable,
     };
     let mut text = refusal.to_string();
@@ -45,5 +38,9 @@ pub fn status(refusal: Refusal) -> Status {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    Status::new(code, text)
+    let mut status = Status::new(code, text);
+    if let Refusal::Removed = refusal {
+        status.metadata_mut().insert(REMOVED_HEADER, tonic::metadata::MetadataValue::from_static("true"));
+    }
+    status
 }

@@ -33,8 +33,13 @@ pub enum Payload {
     /// Nothing to do but to note the position.
     Blank,
     Request(Box<pb::InternalRaftRequest>),
-    /// The membership as of this entry, in the raft room's encoding: kept verbatim with the position.
-    Membership(Bytes),
+    /// The membership as of this entry.
+    Membership {
+        /// In the raft room's encoding, kept verbatim with the position.
+        data: Bytes,
+        /// Ids of the members that it leaves out and the one before had.
+        removed: Vec<u64>,
+    },
 }
 
 /// What an entry came to.

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Entry, Outcome, Payload, Response, dispatch::dispatch, execution::Execution};
+use super::{Entry, Outcome, Payload, Response, cluster::remove_members, dispatch::dispatch, execution::Execution};
 use crate::{
     position::Position,
     store::{
@@ -50,9 +50,10 @@ impl Writer {
                     Err(Error::Refused(refusal)) => Err(refusal),
                     Err(failure) => return Err(failure),
                 },
-                Payload::Membership(membership) => {
-                    execution.write_fact(meta::MEMBERSHIP, Some(meta::encode_membership(position, &membership)));
-                    execution.state.membership = Some((position, membership));
+                Payload::Membership { data, removed } => {
+                    execution.write_fact(meta::MEMBERSHIP, Some(meta::encode_membership(position, &data)));
+                    execution.state.membership = Some((position, data));
+                    remove_members(&mut execution, &removed);
                     Ok(Response::Empty)
                 }
             });

@@ -24,12 +24,14 @@ pub enum Family {
     Lease,
     /// Member id (8 bytes, big-endian) -> `membershippb.Attributes`.
     Members,
+    /// Member id (8 bytes, big-endian) of one that was removed -> nothing. Ids never return.
+    MembersRemoved,
     /// `etcdserverpb.AlarmMember` -> nothing.
     Alarm,
 }
 
 impl Family {
-    pub const ALL: [Self; 5] = [Self::Key, Self::Meta, Self::Lease, Self::Members, Self::Alarm];
+    pub const ALL: [Self; 6] = [Self::Key, Self::Meta, Self::Lease, Self::Members, Self::MembersRemoved, Self::Alarm];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -37,6 +39,7 @@ impl Family {
             Self::Meta => "meta",
             Self::Lease => "lease",
             Self::Members => "members",
+            Self::MembersRemoved => "members_removed",
             Self::Alarm => "alarm",
         }
     }

@@ -72,14 +72,15 @@ pub struct Exported {
     pub applied: Position,
     pub membership: Option<(Position, Bytes)>,
     pub attributes: Vec<(u64, Attributes)>,
+    /// Ids of members that were removed.
+    pub removed: Vec<u64>,
 }
 
-/// The rows of the buckets about members, in etcd's form. Each list is sorted by key.
+/// Rows about members, in etcd's form. The list is sorted by key.
 #[derive(Debug, Clone, Default)]
 pub struct MemberRows {
     /// Id in lower-case hexadecimal -> JSON.
     pub members: Vec<(Bytes, Bytes)>,
-    pub members_removed: Vec<(Bytes, Bytes)>,
     /// `raftpb.ConfState` as JSON.
     pub conf_state: Option<Bytes>,
 }
@@ -105,6 +106,12 @@ impl Store {
             exported.attributes.push((id, Attributes::decode(value).map_err(|_| meta::damaged("members"))?));
             Ok(())
         })?;
+        for_each(&*snapshot, Family::MembersRemoved, |key, _| {
+            exported
+                .removed
+                .push(key.try_into().map(u64::from_be_bytes).map_err(|_| meta::damaged("members_removed"))?);
+            Ok(())
+        })?;
         let members = describe(&exported);
 
         copy(&*snapshot, Family::Alarm, Bucket::Alarm, &mut row)?;
@@ -121,8 +128,10 @@ impl Store {
         for (key, value) in &members.members {
             row(Bucket::Members, key, value)?;
         }
-        for (key, value) in &members.members_removed {
-            row(Bucket::MembersRemoved, key, value)?;
+        let mut removed: Vec<String> = exported.removed.iter().map(|id| format!("{id:x}")).collect();
+        removed.sort();
+        for id in removed {
+            row(Bucket::MembersRemoved, id.as_bytes(), b"removed")?;
         }
 
         // In key order.

@@ -92,7 +92,11 @@ impl Import {
             Bucket::Alarm => self.other(Family::Alarm, key, value),
             Bucket::Cluster => self.cluster(key, value)?,
             Bucket::Members => self.member(value)?,
-            Bucket::MembersRemoved => self.found.removed_members.push(member_id(key)?),
+            Bucket::MembersRemoved => {
+                let id = member_id(key)?;
+                self.other(Family::MembersRemoved, &id.to_be_bytes(), &[]);
+                self.found.removed_members.push(id);
+            }
             Bucket::Meta => self.meta(key, value)?,
             Bucket::Auth if key == b"authEnabled" && value == [1] => {
                 return Err(Error::Folder(

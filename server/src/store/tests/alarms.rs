@@ -95,7 +95,10 @@ fn what_the_cluster_agreed_about_itself_survives_a_restart() {
         pb::InternalRaftRequest { downgrade_info_set: Some(downgrade), ..Default::default() },
     ]);
     let position = Position::new(3, 20);
-    subject.writer.apply(vec![Entry { position, payload: Payload::Membership(bytes("members")) }]).unwrap();
+    subject
+        .writer
+        .apply(vec![Entry { position, payload: Payload::Membership { data: bytes("members"), removed: vec![9] } }])
+        .unwrap();
     let size = subject.store.size();
     drop(subject);
     let mut subject = Subject::in_folder(folder.path());
