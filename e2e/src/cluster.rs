@@ -52,6 +52,15 @@ impl Builder {
 
     /// Makes the folder and reserves the ports; starts nothing.
     pub fn prepare(self) -> Result<Cluster, Error> {
+        self.make(false)
+    }
+
+    /// As [`Builder::prepare`], with TLS for clients and members; the certificates' flags are the caller's to add.
+    pub fn prepare_secured(self) -> Result<Cluster, Error> {
+        self.make(true)
+    }
+
+    fn make(self, secured: bool) -> Result<Cluster, Error> {
         let folder = tempfile::Builder::new()
             .prefix("quorate-e2e-")
             .tempdir()
@@ -59,6 +68,10 @@ impl Builder {
         let mut members = Vec::new();
         for at in 0..self.size {
             let mut member = Member::prepare(self.flavour, &format!("m{at}"), folder.path())?;
+            if secured {
+                member.secure_clients()?;
+                member.secure_peers();
+            }
             self.flags.iter().for_each(|flag| member.flag(flag.clone()));
             members.push(member);
         }

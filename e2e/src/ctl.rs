@@ -60,6 +60,12 @@ impl Ctl {
         Ctl { binary, first_arguments: Vec::new(), limit: LIMIT }
     }
 
+    /// An argument in front of every call's.
+    pub fn argument(mut self, argument: impl Into<String>) -> Ctl {
+        self.first_arguments.push(argument.into());
+        self
+    }
+
     /// Kills calls that take longer than this.
     pub fn limit(mut self, limit: Duration) -> Ctl {
         self.limit = limit;

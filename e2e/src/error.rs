@@ -29,6 +29,8 @@ pub enum Error {
         #[source]
         source: Box<etcd_client::Error>,
     },
+    #[error("making a certificate")]
+    Certificate(#[source] rcgen::Error),
     /// An HTTP answer that is not what the protocol promises.
     #[error("{what}: {answer}")]
     Answer { what: String, answer: String },
@@ -39,6 +41,11 @@ impl Error {
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         let what = what.into();
         move |source| Error::Io { what, source }
+    }
+
+    /// Adapter for `map_err` on certificates.
+    pub fn certificate(source: rcgen::Error) -> Error {
+        Error::Certificate(source)
     }
 
     /// Adapter for `map_err` on client calls.

@@ -10,6 +10,7 @@
 //! - [`cost`]: processor time and memory of a process, for the bench.
 
 pub mod binaries;
+pub mod certs;
 pub mod cluster;
 pub mod cost;
 pub mod ctl;

@@ -26,6 +26,9 @@ pub struct Member {
     folder: PathBuf,
     client: Port,
     peer: Port,
+    /// Plain text for health, where clients must speak TLS.
+    metrics: Option<Port>,
+    peers_are_secured: bool,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
     process: Option<Process>,
@@ -40,10 +43,30 @@ impl Member {
             folder: folder.to_owned(),
             client: Port::reserve()?,
             peer: Port::reserve()?,
+            metrics: None,
+            peers_are_secured: false,
             flags: Vec::new(),
             environment: Vec::new(),
             process: None,
         })
+    }
+
+    /// Clients are to speak TLS; the certificate's flags are the caller's to add.
+    pub fn secure_clients(&mut self) -> Result<(), Error> {
+        let metrics = Port::reserve()?;
+        self.flags.push(format!("--listen-metrics-urls={}", metrics.url()));
+        self.metrics = Some(metrics);
+        Ok(())
+    }
+
+    /// Members are to speak TLS with each other; the certificate's flags are the caller's to add.
+    pub fn secure_peers(&mut self) {
+        self.peers_are_secured = true;
+    }
+
+    /// Where clients reach it.
+    pub fn client_url(&self) -> String {
+        url(self.metrics.is_some(), &self.client)
     }
 
     /// Adds a flag to every later start, after the ones the harness sets: a repeated flag wins.
@@ -78,12 +101,12 @@ impl Member {
 
     /// Where other members reach it.
     pub fn peer_url(&self) -> String {
-        self.peer.url()
+        url(self.peers_are_secured, &self.peer)
     }
 
     /// `NAME=PEER_URL`, as `--initial-cluster` lists it.
     pub fn initial_entry(&self) -> String {
-        format!("{}={}", self.name, self.peer.url())
+        format!("{}={}", self.name, self.peer_url())
     }
 
     /// Starts the process with a given `--initial-cluster`; [`Member::ready`] waits for it.
@@ -95,8 +118,8 @@ impl Member {
             .args(["--name", &self.name])
             .arg("--data-dir")
             .arg(self.data_dir())
-            .args(["--listen-client-urls", &self.client.url(), "--advertise-client-urls", &self.client.url()])
-            .args(["--listen-peer-urls", &self.peer.url(), "--initial-advertise-peer-urls", &self.peer.url()])
+            .args(["--listen-client-urls", &self.client_url(), "--advertise-client-urls", &self.client_url()])
+            .args(["--listen-peer-urls", &self.peer_url(), "--initial-advertise-peer-urls", &self.peer_url()])
             .args(["--initial-cluster", initial_cluster])
             .args(["--log-outputs", "stderr"])
             .args(&self.flags);
@@ -107,7 +130,7 @@ impl Member {
 
     /// Waits until the member is healthy: it has a leader and serves.
     pub async fn ready(&mut self) -> Result<(), Error> {
-        let address = self.client.address();
+        let address = self.metrics.as_ref().unwrap_or(&self.client).address();
         let what = format!("health of {}", self.name);
         wait::until(&what, READY_LIMIT, async || {
             self.running()?.must_run()?;
@@ -157,4 +180,8 @@ impl Member {
 pub async fn connect(endpoints: &[String]) -> Result<Client, Error> {
     let options = ConnectOptions::new().with_connect_timeout(CALL_LIMIT).with_timeout(CALL_LIMIT);
     Client::connect(endpoints, Some(options)).await.map_err(Error::client(format!("connecting to {endpoints:?}")))
+}
+
+fn url(is_secured: bool, port: &Port) -> String {
+    format!("{}://{}", if is_secured { "https" } else { "http" }, port.address())
 }

@@ -4,6 +4,7 @@
 //! <data-dir>/member/wal/    the log, in etcd's format (or --wal-dir)
 //! <data-dir>/member/store/  the store's RocksDB, and snapshots on their way in and out beside it
 //! <data-dir>/member/snap/   only in a folder made by etcd or restored by etcdutl: what the store is imported from
+//! <data-dir>/fixtures/      certificates of --auto-tls and --peer-auto-tls
 //! <data-dir>/member/LOCK    held while a server runs
 //! ```
 
@@ -68,6 +69,11 @@ impl DataFolder {
         let folder = Self { member, _lock: lock };
         folder.remove_leftovers()?;
         Ok(folder)
+    }
+
+    /// Where a generated certificate for `client` or `peer` connections is kept.
+    pub fn fixtures(&self, kind: &str) -> PathBuf {
+        self.member.with_file_name("fixtures").join(kind)
     }
 
     pub fn store(&self) -> PathBuf {

@@ -29,6 +29,7 @@ pub mod wal;
 pub mod duty;
 
 pub mod clock;
+pub mod dial;
 pub mod identity;
 pub mod metrics;
 pub mod position;

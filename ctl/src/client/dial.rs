@@ -1,8 +1,11 @@
 //! Endpoints and the connections to them.
 
-use std::time::Duration;
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tonic::transport::Channel;
+use hyper_util::rt::TokioIo;
+use quorate_tls::client::{Connector, Settings, TlsStream};
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Uri};
 
 use super::{Error, error::chain};
 use crate::globals::Globals;
@@ -14,21 +17,26 @@ const MIN_KEEPALIVE_TIME: Duration = Duration::from_secs(10);
 pub struct Endpoint {
     name: String,
     target: tonic::transport::Endpoint,
+    /// For connections that are secured.
+    tls: Option<Arc<Connector>>,
 }
 
 impl Endpoint {
-    /// Reads an address: `host:port`, `http://host:port` or `unix://path`.
+    /// Reads an address: `host:port`, `http://host:port`, `https://host:port` or `unix://path`.
     pub fn parse(name: &str, globals: &Globals) -> Result<Self, Error> {
-        refuse_tls(name, globals)?;
-        let uri = match name.strip_prefix("unix:") {
-            Some(path) => format!("unix:{}", path.strip_prefix("//").unwrap_or(path)),
-            None if name.contains("://") => name.to_owned(),
-            None => format!("http://{name}"),
-        };
         let bad = |reason: String| Error::BadEndpoint { endpoint: name.to_owned(), reason };
-        if !(uri.starts_with("http://") || uri.starts_with("unix:")) {
-            return Err(bad("the scheme must be http, https or unix".to_owned()));
-        }
+        let wanted = security(globals)?;
+        let (uri, secured) = match name.split_once(":") {
+            Some(("unix", path)) => (format!("unix:{}", path.strip_prefix("//").unwrap_or(path)), false),
+            Some(("http", _)) => (name.to_owned(), false),
+            Some(("https", _)) => (name.to_owned(), true),
+            _ if name.contains("://") => return Err(bad("the scheme must be http, https or unix".to_owned())),
+            _ => (format!("{}://{name}", if wanted.is_some() { "https" } else { "http" }), wanted.is_some()),
+        };
+        let tls = match secured {
+            true => Some(Arc::new(Connector::new(wanted.unwrap_or_default()).map_err(Error::Tls)?)),
+            false => None,
+        };
         let target = tonic::transport::Endpoint::from_shared(uri).map_err(|error| bad(chain(&error)))?;
         let target = target
             .connect_timeout(globals.dial_timeout)
@@ -36,7 +44,7 @@ impl Endpoint {
             .http2_keep_alive_interval(globals.keepalive_time.max(MIN_KEEPALIVE_TIME))
             .keep_alive_timeout(globals.keepalive_timeout)
             .keep_alive_while_idle(false);
-        Ok(Self { name: name.to_owned(), target })
+        Ok(Self { name: name.to_owned(), target, tls })
     }
 
     /// As the user wrote it.
@@ -45,28 +53,56 @@ impl Endpoint {
     }
 
     pub(super) async fn connect(&self) -> Result<Channel, String> {
-        self.target.connect().await.map_err(|error| chain(&error))
+        let connected = match self.tls.clone() {
+            None => self.target.connect().await,
+            Some(tls) => {
+                let connector = tower::service_fn(move |uri: Uri| secured(tls.clone(), uri));
+                self.target.connect_with_connector(connector).await
+            }
+        };
+        connected.map_err(|error| chain(&error))
     }
 }
 
-/// This build has no TLS; a connection without what the user asked for would be worse than none.
-fn refuse_tls(endpoint: &str, globals: &Globals) -> Result<(), Error> {
-    const HINT: &str = "it is built without TLS";
-    for (flag, value) in [("--cacert", &globals.cacert), ("--cert", &globals.cert), ("--key", &globals.key)] {
+async fn secured(tls: Arc<Connector>, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
+    stream.set_nodelay(true)?;
+    let stream = tls.connect(host, stream).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("transport: authentication handshake failed: {error}"))
+    })?;
+    Ok(TokioIo::new(stream))
+}
+
+/// What the flags ask of connections whose endpoint leaves it open; none: nothing but plain text.
+fn security(globals: &Globals) -> Result<Option<Settings>, Error> {
+    let mut files = [None, None, None];
+    let flags = [("--cert", &globals.cert), ("--key", &globals.key), ("--cacert", &globals.cacert)];
+    for (file, (flag, value)) in files.iter_mut().zip(flags) {
         match value.as_deref() {
-            None => {}
             Some("") => return Err(Error::Empty(flag)),
-            Some(_) => return Err(Error::Unsupported(flag, HINT)),
+            value => *file = value.map(PathBuf::from),
         }
     }
-    if !globals.insecure_transport {
-        return Err(Error::Unsupported("--insecure-transport=false", HINT));
-    }
-    if globals.insecure_skip_tls_verify {
-        return Err(Error::Unsupported("--insecure-skip-tls-verify", HINT));
-    }
-    if endpoint.starts_with("https://") || endpoint.starts_with("unixs:") {
-        return Err(Error::Unsupported("an https endpoint in --endpoints", HINT));
-    }
-    Ok(())
+    let is_asked_for =
+        files.iter().any(Option::is_some) || !globals.insecure_transport || globals.insecure_skip_tls_verify;
+    let [cert, key, authorities] = files;
+    let pair = match (cert, key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (cert, key) => return Err(Error::HalfAPair { cert: shown(cert), key: shown(key) }),
+    };
+    let server_name = Some(globals.discovery_srv.clone()).filter(|domain| !domain.is_empty());
+    let settings = Settings {
+        pair,
+        authorities,
+        skip_verification: globals.insecure_skip_tls_verify,
+        server_name,
+        ..Settings::default()
+    };
+    Ok(is_asked_for.then_some(settings))
+}
+
+fn shown(path: Option<PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }

@@ -22,8 +22,12 @@ pub enum Error {
     NoEndpoint,
     #[error("invalid endpoint \"{endpoint}\" in --endpoints: {reason}")]
     BadEndpoint { endpoint: String, reason: String },
-    #[error("{0} is not supported by this etcdctl: {1}")]
-    Unsupported(&'static str, &'static str),
+    #[error("KeyFile and CertFile must both be present[key: {key}, cert: {cert}]")]
+    HalfAPair { cert: String, key: String },
+    #[error("{}", chain(.0))]
+    Tls(quorate_tls::Error),
+    #[error("failed to find the endpoints of --discovery-srv={domain}: {reason}")]
+    Discovery { domain: String, reason: String },
     #[error("empty string is passed to {0} option")]
     Empty(&'static str),
     #[error("{0} must not be negative")]
@@ -75,10 +79,12 @@ impl Error {
             Self::Login(_) => Exit::BadConnection,
             Self::NoEndpoint
             | Self::BadEndpoint { .. }
-            | Self::Unsupported(..)
+            | Self::HalfAPair { .. }
+            | Self::Tls(_)
             | Self::Empty(_)
             | Self::Negative(_)
             | Self::BadToken => Exit::BadArgs,
+            Self::Discovery { .. } => Exit::Error,
             Self::Status(_) | Self::Deadline(_) | Self::TooLarge { .. } | Self::Password(_) => exit,
         };
         Failure::new(exit, self)

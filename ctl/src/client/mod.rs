@@ -3,6 +3,7 @@
 mod calls;
 mod credentials;
 mod dial;
+mod discover;
 mod error;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tonic_prost::ProstCodec;
 pub use calls::Call;
 pub use credentials::Credentials;
 pub use dial::Endpoint;
+pub use discover::endpoints as discover_endpoints;
 pub use error::Error;
 
 use crate::{globals::Globals, log, output::Json};
@@ -81,9 +83,6 @@ impl Client {
 
     /// A client of these endpoints with everything else from the flags.
     pub async fn open_endpoints(globals: &Globals, endpoints: &[String]) -> Result<Self, Error> {
-        if !globals.discovery_srv.is_empty() {
-            return Err(Error::Unsupported("--discovery-srv", "name the endpoints with --endpoints instead"));
-        }
         let endpoints: Vec<Endpoint> =
             endpoints.iter().map(|endpoint| Endpoint::parse(endpoint, globals)).collect::<Result<_, _>>()?;
         if endpoints.is_empty() {

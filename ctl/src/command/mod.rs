@@ -26,6 +26,7 @@ use clap::{
 };
 
 use crate::{
+    client,
     failure::{Exit, Failure},
     globals::{self, Globals, ParseError},
     output::Output,
@@ -104,12 +105,15 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
     if cli.globals.debug {
         eprintln!("{:#?}", cli.globals.without_secrets());
     }
-    let session = Session { output: cli.globals.output()?, globals: cli.globals };
+    let mut session = Session { output: cli.globals.output()?, globals: cli.globals };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::error(format!("could not start the runtime: {error}")))?;
     runtime.block_on(async {
+        if !matches!(command_given, Command::Version(_) | Command::Options(_)) {
+            client::discover_endpoints(&mut session.globals).await?;
+        }
         match command_given {
             Command::Get(get) => get.run(session).await,
             Command::Put(put) => put.run(session).await,

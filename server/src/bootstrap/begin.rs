@@ -2,6 +2,7 @@
 
 use super::{Error, InitialCluster, join, peers, static_list};
 use crate::config::{Config, InitialClusterState, Url};
+use crate::dial::Dial;
 
 /// A member that knows who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +20,12 @@ impl Identified {
 }
 
 /// Decides who this member is and with whom it begins.
-pub async fn begin(config: &Config) -> Result<Identified, Error> {
+pub async fn begin(config: &Config, dial: &Dial) -> Result<Identified, Error> {
     if config.initial_cluster_state == InitialClusterState::Existing {
-        return join::join(config).await;
+        return join::join(config, dial).await;
     }
     let cluster = static_list::new_cluster(config).await?;
-    refuse_second_life(&cluster).await?;
+    refuse_second_life(&cluster, dial).await?;
     Ok(Identified {
         member_id: cluster.own,
         cluster_id: cluster.cluster_id,
@@ -40,11 +41,11 @@ pub async fn begin(config: &Config) -> Result<Identified, Error> {
 
 /// A member whose id is already known to have served has lost its data: starting it anew under the same id could elect a
 /// leader that lacks acknowledged writes.
-async fn refuse_second_life(cluster: &InitialCluster) -> Result<(), Error> {
+async fn refuse_second_life(cluster: &InitialCluster, dial: &Dial) -> Result<(), Error> {
     let others = cluster.members.iter().filter(|member| member.id != cluster.own);
     let urls: Vec<Url> = others.flat_map(|member| member.peer_urls.clone()).collect();
     // Only a clear answer counts.
-    for answer in peers::ask(&urls).await {
+    for answer in peers::ask(dial, &urls).await {
         if answer.members.iter().any(|member| member.id == cluster.own && !member.client_urls.is_empty()) {
             return Err(Error::AlreadyBootstrapped(cluster.own));
         }

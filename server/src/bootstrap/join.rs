@@ -9,13 +9,14 @@ use super::peers::{self, Answer};
 use super::static_list::{self, check_advertised, same_hosts};
 use super::{Error, Identified};
 use crate::config::{Config, Url};
+use crate::dial::Dial;
 
 /// Others may be electing a leader, restarting, or lag behind when we come; a wrong list stays wrong.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// The list on the command line must be the running cluster's; names in it don't matter but our own.
-pub async fn join(config: &Config) -> Result<Identified, Error> {
+pub async fn join(config: &Config, dial: &Dial) -> Result<Identified, Error> {
     let named = static_list::parse(&config.initial_cluster)?;
     let own_urls =
         named.get(&config.name).ok_or_else(|| static_list::Error::LocalNameMissing(config.name.clone()))?.clone();
@@ -24,7 +25,7 @@ pub async fn join(config: &Config) -> Result<Identified, Error> {
         named.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls.clone()).collect();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match ask_once(config, &named, &own_urls, &others).await {
+        match ask_once(config, dial, &named, &own_urls, &others).await {
             Err(error @ (Error::NoPeerAnswers(_) | Error::ListDiffers { .. })) if Instant::now() + AGAIN < deadline => {
                 tracing::warn!(%error, "cannot join yet; asking again");
                 tokio::time::sleep(AGAIN).await;
@@ -36,11 +37,12 @@ pub async fn join(config: &Config) -> Result<Identified, Error> {
 
 async fn ask_once(
     config: &Config,
+    dial: &Dial,
     named: &BTreeMap<String, Vec<Url>>,
     own_urls: &[Url],
     others: &[Url],
 ) -> Result<Identified, Error> {
-    let mut answers = peers::ask(others).await;
+    let mut answers = peers::ask(dial, others).await;
     answers.retain(|answer| answer.cluster_id != 0 && !answer.members.is_empty());
     if let Some((first, rest)) = answers.split_first()
         && let Some(other) = rest.iter().find(|other| other.cluster_id != first.cluster_id)

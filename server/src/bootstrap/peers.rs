@@ -9,6 +9,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
 use crate::config::Url;
+use crate::dial::Dial;
 
 /// Bound on the question to one peer; etcd's.
 const ASK: Duration = Duration::from_secs(1);
@@ -34,8 +35,8 @@ pub struct Listed {
 }
 
 /// Asks all at once; those that don't answer have not started, or can't be asked.
-pub async fn ask(urls: &[Url]) -> Vec<Answer> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+pub async fn ask(dial: &Dial, urls: &[Url]) -> Vec<Answer> {
+    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(dial.clone());
     let questions = urls.iter().map(|url| {
         let client = client.clone();
         async move {

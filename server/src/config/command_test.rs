@@ -181,10 +181,6 @@ fn bad_files_name_the_key() {
             r#"invalid value for key "peer-transport-security" of the configuration file: must be a map"#,
         ),
         (
-            "client-transport-security: {auto-tls: true}",
-            "--auto-tls is not supported by this server yet (TLS); please unset it",
-        ),
-        (
             "discovery-config: {token: t, client: {endpoints: [a:1], secure: {cert: c}}}",
             "--discovery-endpoints is not supported by this server yet (discovery); please unset it",
         ),
@@ -234,21 +230,19 @@ fn removed_flags_are_read_as_their_successors() {
 #[test]
 fn what_is_not_built_is_refused_by_name_but_its_default_is_not() {
     for (args, message) in [
-        (["--cert-file=a.pem"].as_slice(), "--cert-file is not supported by this server yet (TLS); please unset it"),
-        (&["--peer-auto-tls"], "--peer-auto-tls is not supported by this server yet (TLS); please unset it"),
         (
-            &["--auth-token=jwt,sign-method=RS256"],
+            ["--auth-token=jwt,sign-method=RS256"].as_slice(),
             "--auth-token is not supported by this server yet (tokens other than simple); please unset it",
         ),
         (
-            &["--listen-peer-urls=https://127.0.0.1:2380"],
-            "--listen-peer-urls has https://127.0.0.1:2380, but https:// addresses are not supported by this server yet",
+            &["--enable-distributed-tracing"],
+            "--enable-distributed-tracing is not supported by this server yet (OpenTelemetry export); please unset it",
         ),
     ] {
         assert_eq!(refusal(read(args, &[], &[])), message);
     }
     serve(read(
-        &["--peer-auto-tls=false", "--cert-file=", "--auth-token=simple", "--force-new-cluster=false"],
+        &["--peer-auto-tls=false", "--cert-file=", "--auth-token=simple", "--enable-distributed-tracing=false"],
         &[],
         &[],
     ));

@@ -1,24 +1,23 @@
-//! Sockets and connections: HTTP/1.1 and HTTP/2 on the same port, told apart by the first bytes.
+//! Sockets and connections: HTTP/1.1 and HTTP/2 on the same port, told apart by the first bytes, in plain text or in TLS.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
-use crate::config::{Scheme, Url};
+pub use super::secured::{Endpoint, Secured};
+use super::socket::{Incoming, Io, Socket, is_tls};
+use crate::config::Url;
 use crate::traffic::{Meter, Metered};
 
 /// How connections are served.
@@ -51,36 +50,40 @@ pub enum Error {
     Bind { url: String, source: io::Error },
     #[error("cannot resolve the host of {url}")]
     Resolve { url: String, source: io::Error },
-    #[error("{0}: listening on this kind of address is not supported yet; use http://IP:PORT")]
-    Kind(String),
+    #[error("cannot listen on {0}: no certificate is configured for it")]
+    NoCertificate(String),
 }
 
 /// A bound socket; nothing is accepted before [`Listener::serve`].
 pub struct Listener {
-    socket: TcpListener,
+    socket: Socket,
+    /// Clients of a listener with a certificate speak TLS.
+    secured: Option<Secured>,
+    /// Clients may also speak plain text: its address is listed with both schemes.
+    also_plain: bool,
     options: Options,
 }
 
 impl Listener {
-    pub async fn bind(url: &Url, options: Options) -> Result<Self, Error> {
-        if url.scheme() != Scheme::Http {
-            return Err(Error::Kind(url.to_string()));
+    /// Binds every address; one that is listed with and without TLS is bound once and serves both.
+    pub async fn bind_all(urls: &[Url], secured: Option<&Secured>, options: &Options) -> Result<Vec<Self>, Error> {
+        let mut listeners = Vec::with_capacity(urls.len());
+        for (place, url) in urls.iter().enumerate() {
+            let has_twin =
+                |others: &[Url]| others.iter().any(|other| other.address() == url.address() && !url.is_socket());
+            if has_twin(&urls[..place]) {
+                continue;
+            }
+            let also_plain = has_twin(&urls[place + 1..]);
+            let secured = match (url.is_tls() || also_plain, secured) {
+                (true, None) => return Err(Error::NoCertificate(url.to_string())),
+                (true, secured) => secured.cloned(),
+                (false, _) => None,
+            };
+            let socket = Socket::bind(url, options.reuse_port).await?;
+            listeners.push(Self { socket, secured, also_plain, options: options.clone() });
         }
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::InUse { url: url.to_string(), source },
-            _ => Error::Bind { url: url.to_string(), source },
-        };
-        let address = resolve(url).await?;
-        let socket =
-            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).map_err(failed)?;
-        socket.set_reuse_address(true).map_err(failed)?;
-        if options.reuse_port {
-            socket.set_reuse_port(true).map_err(failed)?;
-        }
-        socket.set_nonblocking(true).map_err(failed)?;
-        socket.bind(&address.into()).map_err(failed)?;
-        socket.listen(4096).map_err(failed)?;
-        Ok(Self { socket: TcpListener::from_std(socket.into()).map_err(failed)?, options })
+        Ok(listeners)
     }
 
     /// Accepts until `stop`; then lets connections finish what they do, and ends them when `drain` has passed.
@@ -93,7 +96,7 @@ impl Listener {
         stop: CancellationToken,
     ) where
         M: Meter + 'static,
-        S: Fn(Request<Incoming>, &M) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
+        S: Fn(Request<hyper::body::Incoming>, &M) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
             + Clone
             + Send
             + Sync
@@ -103,9 +106,9 @@ impl Listener {
         let cut = CancellationToken::new();
         loop {
             let Ok(place) = connections.clone().acquire_owned().await else { break };
-            let stream = tokio::select! {
+            let (stream, remote) = tokio::select! {
                 accepted = self.socket.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         // Out of file descriptors, or a client that left already: wait a moment, don't end.
                         tracing::warn!(%error, "failed to accept a connection");
@@ -115,9 +118,26 @@ impl Listener {
                 },
                 () = stop.cancelled() => break,
             };
-            let connection = connection(&self.options, stream, service.clone(), meter(), stop.clone());
+            let server =
+                Server { options: self.options.clone(), service: service.clone(), meter: meter(), stop: stop.clone() };
+            let secured = self.secured.clone();
+            let also_plain = self.also_plain;
             let cut = cut.clone();
             tasks.spawn(async move {
+                let connection = async {
+                    match (stream, secured) {
+                        (Incoming::Tcp(stream), None) => server.serve(stream).await,
+                        (Incoming::Tcp(stream), Some(_)) if also_plain && !is_tls(&stream).await => {
+                            server.serve(stream).await;
+                        }
+                        (stream, Some(secured)) => {
+                            if let Some(stream) = secured.accept(stream, remote).await {
+                                server.serve(stream).await;
+                            }
+                        }
+                        (Incoming::Unix(stream), None) => server.serve(Box::new(stream) as Box<dyn Io>).await,
+                    }
+                };
                 tokio::select! {
                     () = connection => {}
                     () = cut.cancelled() => {}
@@ -134,38 +154,37 @@ impl Listener {
     }
 }
 
-/// Serves one connection until it ends, or gracefully ends it when `stop` comes.
-fn connection<S, M>(
-    options: &Options,
-    stream: TcpStream,
+/// What one connection is served with.
+struct Server<S, M> {
+    options: Options,
     service: S,
     meter: Arc<M>,
     stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + 'static
+}
+
+impl<S, M> Server<S, M>
 where
     M: Meter + 'static,
-    S: Fn(Request<Incoming>, &M) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
+    S: Fn(Request<hyper::body::Incoming>, &M) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
         + Clone
         + Send
         + Sync
         + 'static,
 {
-    // Small answers must not wait for the client's acknowledgement of the last one.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "failed to set TCP_NODELAY");
-    }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIME);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(options.max_concurrent_streams)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(HEADER_LIST_BYTES)
-        .keep_alive_interval(options.keepalive_interval)
-        .keep_alive_timeout(options.keepalive_timeout);
-    async move {
+    /// Until the connection ends, or gracefully when `stop` comes.
+    async fn serve(self, stream: impl Io) {
+        let Self { options, service, meter, stop } = self;
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIME);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(options.max_concurrent_streams)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(HEADER_LIST_BYTES)
+            .keep_alive_interval(options.keepalive_interval)
+            .keep_alive_timeout(options.keepalive_timeout);
         let io = TokioIo::new(Metered::new(stream, meter.clone()));
         let service = service_fn(move |request| service(request, &meter));
         let connection = builder.serve_connection_with_upgrades(io, service);
@@ -181,10 +200,4 @@ where
             tracing::debug!(error = &*error, "a connection ended with an error");
         }
     }
-}
-
-async fn resolve(url: &Url) -> Result<SocketAddr, Error> {
-    let failed = |source| Error::Resolve { url: url.to_string(), source };
-    let mut addresses = tokio::net::lookup_host((url.host(), url.port())).await.map_err(failed)?;
-    addresses.next().ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound)))
 }

@@ -1,6 +1,7 @@
 //! Wires the parts: the only place that knows all of them. Start order and stop order live here, nothing else.
 
 mod observers;
+mod security;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::bootstrap::{self, Identified};
 use crate::clock;
 use crate::config::{Config, Url};
 use crate::data_folder::{self, DataFolder};
+use crate::dial::Dial;
 use crate::duty::{self, Lessor};
 use crate::http::listener::{self, Listener};
 use crate::http::{admin, client, peer};
@@ -23,6 +25,7 @@ use crate::store::{self, Store, Writer};
 use crate::traffic::Totals;
 use crate::wal::{self, Wal};
 use observers::{RaftTimes, WalTimes};
+use security::Security;
 
 /// File descriptors that are not for clients: the store's files, the log, the peers. etcd's number.
 const RESERVED_FILES: u64 = 150;
@@ -47,6 +50,8 @@ pub enum Error {
     )]
     LogMissing { store: PathBuf, wal: PathBuf, applied: u64 },
     #[error(transparent)]
+    Security(#[from] security::Error),
+    #[error(transparent)]
     Listen(#[from] listener::Error),
     #[error(transparent)]
     Raft(#[from] raft::StartError),
@@ -70,12 +75,13 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     if folder.is_removed() && !config.force_new_cluster {
         return Ok(Ended::Removed);
     }
-    let sockets = Sockets::bind(&config).await?;
-    let parts = open(&config, &folder, &metrics).await?;
+    let security = Security::load(&config, &folder)?;
+    let sockets = Sockets::bind(&config, &security).await?;
+    let parts = open(&config, &folder, &metrics, &security.to_peers).await?;
     let Opened { wal, store, writer, identified } = parts;
 
     let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id));
-    let options = raft_options(&config, &identified, observer.clone());
+    let options = raft_options(&config, &identified, security.to_peers, observer.clone());
     let raft = raft::start(options, wal.clone(), store.clone(), writer, &clock).await?;
     let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
     let member =
@@ -153,7 +159,7 @@ struct Opened {
 }
 
 /// Opens log and store, or makes them for a member that begins.
-async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>) -> Result<Opened, Error> {
+async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>, dial: &Dial) -> Result<Opened, Error> {
     let wal_options = wal::Options { observer: Arc::new(WalTimes(metrics.clone())), ..wal::Options::default() };
     let wal_dir = config.wal_path();
     let store_options = store::Options {
@@ -185,7 +191,7 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>) -> R
     if applied > 0 {
         return Err(Error::LogMissing { store: folder.store(), wal: wal_dir, applied });
     }
-    let identified = bootstrap::begin(config).await?;
+    let identified = bootstrap::begin(config, dial).await?;
     let metadata = wal::Metadata { node_id: identified.member_id, cluster_id: identified.cluster_id };
     // The log comes last: a folder counts as a member's from then on.
     let wal = Wal::create(&wal_dir, metadata, wal_options)?;
@@ -203,7 +209,12 @@ async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Write
     Ok(opened.map_err(|error| store::Error::Folder(error.to_string()))??)
 }
 
-fn raft_options(config: &Config, identified: &Identified, observer: Arc<dyn raft::Observer>) -> raft::Options {
+fn raft_options(
+    config: &Config,
+    identified: &Identified,
+    dial: Dial,
+    observer: Arc<dyn raft::Observer>,
+) -> raft::Options {
     raft::Options {
         identity: raft::Identity { cluster_id: identified.cluster_id, member_id: identified.member_id },
         first_members: identified.first_members.clone(),
@@ -214,6 +225,7 @@ fn raft_options(config: &Config, identified: &Identified, observer: Arc<dyn raft
         catchup_entries: config.snapshot_catchup_entries,
         max_request_bytes: config.max_request_bytes,
         snapshot_dir: config.member_path(),
+        dial,
         observer,
         rules: raft::Rules { strict: config.strict_reconfig_check, max_learners: config.max_learners },
     }
@@ -245,7 +257,7 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &Config) -> Result<Self, listener::Error> {
+    async fn bind(config: &Config, security: &Security) -> Result<Self, listener::Error> {
         let client = listener::Options {
             max_concurrent_streams: config.max_concurrent_streams,
             keepalive_interval: config.grpc_keepalive_interval,
@@ -261,21 +273,14 @@ impl Sockets {
             // A leader's append stream never ends by itself.
             drain: Duration::from_millis(200),
         };
+        let clients = security.clients.as_ref();
         Ok(Self {
-            peers: bind_all(&config.listen_peer_urls, &peer).await?,
-            clients: bind_all(&config.listen_client_urls, &client).await?,
-            client_http: bind_all(&config.listen_client_http_urls, &client).await?,
-            metrics: bind_all(&config.listen_metrics_urls, &client).await?,
+            peers: Listener::bind_all(&config.listen_peer_urls, security.peers.as_ref(), &peer).await?,
+            clients: Listener::bind_all(&config.listen_client_urls, clients, &client).await?,
+            client_http: Listener::bind_all(&config.listen_client_http_urls, clients, &client).await?,
+            metrics: Listener::bind_all(&config.listen_metrics_urls, clients, &client).await?,
         })
     }
-}
-
-async fn bind_all(urls: &[Url], options: &listener::Options) -> Result<Vec<Listener>, listener::Error> {
-    let mut listeners = Vec::with_capacity(urls.len());
-    for url in urls {
-        listeners.push(Listener::bind(url, options.clone()).await?);
-    }
-    Ok(listeners)
 }
 
 /// The listeners' side of a running member.

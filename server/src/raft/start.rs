@@ -25,6 +25,7 @@ use super::status;
 use super::transport::{Identity, Timing, Transport};
 use super::types::Peer;
 use crate::clock::Clock;
+use crate::dial::Dial;
 use crate::store::{Store, Writer};
 use crate::wal::Wal;
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Where snapshots to send are cut: the store's file system.
     pub snapshot_dir: PathBuf,
+    /// How the other members are connected to.
+    pub dial: Dial,
     pub observer: Arc<dyn Observer>,
     pub rules: Rules,
 }
@@ -79,6 +82,7 @@ pub async fn start(
     let transport = Transport::new(
         identity,
         Timing { connect: options.election, call: options.election, snapshot_stall: Duration::from_secs(60) },
+        options.dial.clone(),
         options.observer.clone(),
     );
     let config = config(&options)?;

@@ -10,7 +10,6 @@ use hyper_util::rt::TokioIo;
 use openraft::errors::{RPCError, Unreachable};
 use parking_lot::Mutex;
 use quorate_proto::peer::{self, peer_client::PeerClient};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::Service;
@@ -19,6 +18,7 @@ use super::observer::Observer;
 use super::status::Status;
 use super::types::TypeConfig;
 use super::wire;
+use crate::dial::{self, Dial};
 use crate::traffic::{Meter, Metered};
 
 type C = TypeConfig;
@@ -53,6 +53,7 @@ pub struct Transport {
     peer_urls: Arc<Mutex<HashMap<u64, Vec<String>>>>,
     /// The others have removed this member.
     removed: Arc<watch::Sender<bool>>,
+    dial: Dial,
     observer: Arc<dyn Observer>,
 }
 
@@ -82,7 +83,7 @@ pub enum Traffic {
 }
 
 impl Transport {
-    pub fn new(identity: Identity, timing: Timing, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(identity: Identity, timing: Timing, dial: Dial, observer: Arc<dyn Observer>) -> Self {
         Self {
             identity,
             timing,
@@ -90,6 +91,7 @@ impl Transport {
             active: Arc::default(),
             peer_urls: Arc::default(),
             removed: Arc::new(watch::Sender::new(false)),
+            dial,
             observer,
         }
     }
@@ -121,7 +123,7 @@ impl Transport {
                     .keep_alive_while_idle(true)
                     .initial_stream_window_size(4 << 20)
                     .initial_connection_window_size(16 << 20)
-                    .connect_with_connector_lazy(connector(self.observer.meter(target)));
+                    .connect_with_connector_lazy(connector(self.dial.clone(), self.observer.meter(target)));
                 channels.insert((target, traffic), Opened { peer_urls: peer_urls.to_vec(), channel: channel.clone() });
                 channel
             }
@@ -235,19 +237,15 @@ impl Transport {
     }
 }
 
-/// Opens TCP connections whose bytes are counted.
+/// Opens connections whose bytes are counted.
 fn connector(
+    dial: Dial,
     meter: Arc<dyn Meter>,
 ) -> impl Service<Uri, Response = Connected, Error = io::Error, Future: Send> + Clone + Send + 'static {
     tower::service_fn(move |uri: Uri| {
-        let meter = meter.clone();
-        async move {
-            let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-            let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(DEFAULT_PEER_PORT))).await?;
-            stream.set_nodelay(true)?;
-            Ok(TokioIo::new(Metered::new(stream, meter)))
-        }
+        let (dial, meter) = (dial.clone(), meter.clone());
+        async move { Ok(TokioIo::new(Metered::new(dial.connect(&uri, DEFAULT_PEER_PORT).await?, meter))) }
     })
 }
 
-type Connected = TokioIo<Metered<TcpStream, dyn Meter>>;
+type Connected = TokioIo<Metered<dial::Stream, dyn Meter>>;

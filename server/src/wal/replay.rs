@@ -1,9 +1,14 @@
-use quorate_format::wal::{self as format, Record};
+use quorate_format::wal::{self as format, ConfState, Record};
 
 use super::entry::{Entry, HardState, Metadata};
 use super::tail::Tail;
 use super::terms::Terms;
 use crate::position::Position;
+
+/// The members of no cluster: in a snapshot marker they say that all entries before it are gone. Upstream's tools don't look.
+pub(super) fn reset_mark() -> ConfState {
+    ConfState::default()
+}
 
 /// What the records of a log come to, in the order they were written.
 pub(super) struct Replay {
@@ -64,7 +69,8 @@ impl Replay {
             Record::Entry(entry) => self.take_entry(entry).map(|()| false),
             Record::State(state) => self.take_state(state).map(|()| false),
             Record::Snapshot(snapshot) => {
-                Ok(self.take_snapshot(Position { term: snapshot.term, index: snapshot.index }))
+                let resets = snapshot.conf_state.is_some_and(|members| members == reset_mark());
+                Ok(self.take_snapshot(Position { term: snapshot.term, index: snapshot.index }, resets))
             }
             Record::Crc(_) => Ok(false),
         }
@@ -136,12 +142,13 @@ impl Replay {
         Ok(())
     }
 
-    /// Whether the log is reset to the marker: if it stands behind the last entry, or names another term than the entry there has, it is
-    /// that of a snapshot received from elsewhere.
-    fn take_snapshot(&mut self, marker: Position) -> bool {
+    /// Whether the log is reset to the marker: if it says so, stands behind the last entry, or names another term than the entry there
+    /// has, it is that of a snapshot received from elsewhere. It has to say so, because the entry there may be gone: purged with its
+    /// segment, while one behind it, as old, is still there.
+    fn take_snapshot(&mut self, marker: Position, resets: bool) -> bool {
         self.snapshot = Some(marker);
         let conflicts = marker.index >= self.first_index && self.terms.term_of(marker.index) != Some(marker.term);
-        if marker.index > self.last_index || conflicts {
+        if resets || marker.index > self.last_index || conflicts {
             self.tail.forget_through(u64::MAX);
             self.terms = Terms::new(marker);
             self.first_index = marker.index + 1;

@@ -10,6 +10,7 @@ use super::disk::File;
 use super::entry::{Entry, HardState, Metadata};
 use super::error::Failure;
 use super::options::Options;
+use super::replay::reset_mark;
 use super::segment;
 use super::shared::{Command, Shared};
 use super::spare::Spare;
@@ -147,7 +148,8 @@ impl Writer {
                 }
                 Command::Snapshot { snapshot, .. } => self.put(&Record::Snapshot(snapshot.clone()))?,
                 Command::Purge { position, reset, .. } => {
-                    let snapshot = Snapshot { index: position.index, term: position.term, conf_state: None };
+                    let conf_state = reset.then(reset_mark);
+                    let snapshot = Snapshot { index: position.index, term: position.term, conf_state };
                     self.put(&Record::Snapshot(snapshot))?;
                     self.purge_sequence = self.active.name.sequence;
                     if *reset {

@@ -1,13 +1,15 @@
-//! Which of our crates may depend on which: everybody on the protocol and the file formats, products never on each other.
+//! Which of our crates may depend on which: everybody on the protocol, the file formats, TLS and DNS, products never on each other.
 
 use super::File;
 
 /// A crate's folder and what it may depend on.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("proto", &[]),
     ("format", &["quorate-proto"]),
-    ("server", &["quorate-proto", "quorate-format"]),
-    ("ctl", &["quorate-proto", "quorate-format"]),
+    ("dns", &[]),
+    ("tls", &[]),
+    ("server", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
+    ("ctl", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
     ("operator", &["quorate-proto"]),
     ("e2e", &["quorate-proto", "quorate-format"]),
     ("xtask", &[]),

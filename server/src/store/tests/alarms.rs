@@ -91,19 +91,21 @@ fn what_the_cluster_agreed_about_itself_survives_a_restart() {
         attribute_set(9, "first"),
         attribute_set(9, "renamed to something longer"),
         attribute_set(3, "second"),
+        attribute_set(7, "removed below"),
         pb::InternalRaftRequest { cluster_version_set: Some(version), ..Default::default() },
         pb::InternalRaftRequest { downgrade_info_set: Some(downgrade), ..Default::default() },
     ]);
     let position = Position::new(3, 20);
     subject
         .writer
-        .apply(vec![Entry { position, payload: Payload::Membership { data: bytes("members"), removed: vec![9] } }])
+        .apply(vec![Entry { position, payload: Payload::Membership { data: bytes("members"), removed: vec![7] } }])
         .unwrap();
     let size = subject.store.size();
     drop(subject);
     let mut subject = Subject::in_folder(folder.path());
     let store = subject.store.clone();
     assert_eq!(store.member_attributes(), [(3, attributes("second")), (9, attributes("renamed to something longer"))]);
+    assert!(store.is_removed_member(7) && !store.is_removed_member(9));
     assert_eq!(store.cluster_version().as_deref(), Some("3.7.0"));
     assert_eq!(store.downgrade().unwrap().target_version, "3.6.0");
     assert_eq!(store.membership(), Some((position, bytes("members"))));
@@ -112,8 +114,13 @@ fn what_the_cluster_agreed_about_itself_survives_a_restart() {
     let ended = membershippb::DowngradeInfoSetRequest { enabled: false, ver: String::new() };
     subject.index = 20;
     let entry = pb::InternalRaftRequest { downgrade_info_set: Some(ended), ..Default::default() };
-    let entry = Entry { position: Position::new(3, 21), payload: Payload::Request(Box::new(entry)) };
-    subject.writer.apply(vec![entry]).unwrap();
+    let late = attribute_set(7, "too late");
+    let requests = [(21, entry), (22, late)].map(|(index, request)| Entry {
+        position: Position::new(3, index),
+        payload: Payload::Request(Box::new(request)),
+    });
+    subject.writer.apply(requests.into()).unwrap();
+    assert_eq!(store.member_attributes().len(), 2);
     assert_eq!(store.downgrade(), None);
 }
 

@@ -281,3 +281,12 @@ proptest! {
         check(actions)?;
     }
 }
+
+/// The marker of a snapshot stands behind entries that it replaces, while the entry at its own index is gone with its segment.
+#[test]
+fn entries_behind_a_received_snapshot_stay_gone_when_those_before_it_are_purged() {
+    let append = |count, bytes| Action::Append { count, bytes, new_term: false };
+    let fill = [append(4, 421), append(4, 325), append(3, 309), append(4, 318), append(5, 437)];
+    let jump = [Action::Truncate { dropped: 5 }, Action::Jump { ahead: 3 }, Action::Write, Action::Close];
+    check(fill.into_iter().chain(jump).collect()).unwrap();
+}

@@ -1,0 +1,55 @@
+//! What the system's resolver knows beyond the addresses of a name: services, and the names of an address.
+
+use std::net::IpAddr;
+
+use hickory_resolver::TokioResolver;
+pub use hickory_resolver::net::NetError as Error;
+use hickory_resolver::proto::rr::RData;
+
+/// A host that a service record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Without the dot at its end.
+    pub host: String,
+    pub port: u16,
+    pub priority: u16,
+}
+
+/// The names that an address has.
+pub async fn names_of(address: IpAddr) -> Result<Vec<String>, Error> {
+    let found = system()?.reverse_lookup(address).await?;
+    Ok(found
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::PTR(name) => Some(name.to_string()),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The hosts of `_service._tcp.domain`, most wanted first. None is an error, as it is in Go.
+pub async fn service(service: &str, domain: &str) -> Result<Vec<Target>, Error> {
+    // With the dot: this name and no other, whatever domains the system would search.
+    let name = format!("_{service}._tcp.{}.", domain.trim_end_matches('.'));
+    let found = system()?.srv_lookup(name).await?;
+    let mut targets: Vec<Target> = found
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::SRV(srv) => Some(Target {
+                host: srv.target.to_string().trim_end_matches('.').to_owned(),
+                port: srv.port,
+                priority: srv.priority,
+            }),
+            _ => None,
+        })
+        .collect();
+    targets.sort_by(|a, b| (a.priority, &a.host, a.port).cmp(&(b.priority, &b.host, b.port)));
+    Ok(targets)
+}
+
+/// By the system's settings as they are now.
+fn system() -> Result<TokioResolver, Error> {
+    TokioResolver::builder_tokio()?.build()
+}
