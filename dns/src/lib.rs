@@ -13,6 +13,7 @@ pub struct Target {
     pub host: String,
     pub port: u16,
     pub priority: u16,
+    pub weight: u16,
 }
 
 /// The names that an address has.
@@ -41,6 +42,7 @@ pub async fn service(service: &str, domain: &str) -> Result<Vec<Target>, Error> 
                 host: srv.target.to_string().trim_end_matches('.').to_owned(),
                 port: srv.port,
                 priority: srv.priority,
+                weight: srv.weight,
             }),
             _ => None,
         })

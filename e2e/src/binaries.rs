@@ -66,16 +66,16 @@ fn present(path: PathBuf, remedy: &'static str) -> Result<PathBuf, Error> {
 
 /// `QUORATE_BIN`, else `bin/` of the checkout.
 fn own_dir() -> PathBuf {
-    std::env::var_os("QUORATE_BIN").map_or_else(|| checkout().join("bin"), PathBuf::from)
+    std::env::var_os("QUORATE_BIN").map_or_else(|| repository().join("bin"), PathBuf::from)
 }
 
 /// `QUORATE_TOOLS`, else `bin/tools/` of the checkout.
 fn tools_dir() -> PathBuf {
-    std::env::var_os("QUORATE_TOOLS").map_or_else(|| checkout().join("bin/tools"), PathBuf::from)
+    std::env::var_os("QUORATE_TOOLS").map_or_else(|| repository().join("bin/tools"), PathBuf::from)
 }
 
-/// As cargo says at run time: another checkout with the same target folder may have built this program.
-fn checkout() -> PathBuf {
+/// The checkout, as cargo says at run time: another checkout with the same target folder may have built this program.
+pub fn repository() -> PathBuf {
     let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     crate_dir.parent().unwrap_or(&crate_dir).to_path_buf()
 }

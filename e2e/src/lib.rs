@@ -19,6 +19,7 @@ pub mod health;
 pub mod history;
 pub mod kubernetes;
 pub mod member;
+pub mod network;
 pub mod port;
 pub mod process;
 pub mod transcript;

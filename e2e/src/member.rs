@@ -109,7 +109,7 @@ impl Member {
         format!("{}={}", self.name, self.peer_url())
     }
 
-    /// Starts the process with a given `--initial-cluster`; [`Member::ready`] waits for it.
+    /// Starts the process with a given `--initial-cluster`, or without one if it is empty; [`Member::ready`] waits for it.
     pub fn start(&mut self, initial_cluster: &str) -> Result<(), Error> {
         let mut command = Command::new(self.flavour.etcd()?);
         // Variables of the desk (ETCD_*, proxies) must not reach the member.
@@ -120,9 +120,11 @@ impl Member {
             .arg(self.data_dir())
             .args(["--listen-client-urls", &self.client_url(), "--advertise-client-urls", &self.client_url()])
             .args(["--listen-peer-urls", &self.peer_url(), "--initial-advertise-peer-urls", &self.peer_url()])
-            .args(["--initial-cluster", initial_cluster])
             .args(["--log-outputs", "stderr"])
             .args(&self.flags);
+        if !initial_cluster.is_empty() {
+            command.args(["--initial-cluster", initial_cluster]);
+        }
         let log = self.folder.join(format!("{}.log", self.name));
         self.process = Some(Process::start(&format!("{} {}", self.flavour, self.name), command, &log)?);
         Ok(())

@@ -278,3 +278,18 @@ async fn a_member_that_is_removed_while_it_restarts_ends_and_a_new_one_takes_its
     let hashes = cluster.hashes().await.unwrap();
     assert!(hashes.len() == 3 && hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
 }
+
+#[tokio::test]
+async fn a_member_whose_cluster_has_more_learners_than_its_flag_allows_does_not_start() {
+    let mut cluster = Cluster::builder(Flavour::under_test(), 1).flag("--max-learners=2").start().await.unwrap();
+    let mut client = cluster.client().await.unwrap();
+    for port in 1..3 {
+        let options = etcd_client::MemberAddOptions::new().with_is_learner();
+        client.member_add([format!("http://127.0.0.1:{port}")], Some(options)).await.unwrap();
+    }
+    cluster.member(0).terminate().await.unwrap();
+    cluster.member(0).flag("--max-learners=1");
+    cluster.launch(0).unwrap();
+    let refused = cluster.member(0).ready().await.unwrap_err().to_string();
+    assert!(refused.contains("too many learners in cluster"), "{refused}");
+}

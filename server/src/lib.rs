@@ -27,10 +27,12 @@ pub mod store;
 pub mod wal;
 
 pub mod duty;
+pub mod proxy;
 
 pub mod clock;
 pub mod dial;
 pub mod identity;
+pub mod last_words;
 pub mod metrics;
 pub mod position;
 pub mod telemetry;

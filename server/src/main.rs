@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use quorate_server::config::{Command, Config, Error as ConfigError, Log, Notice, Output, Sources};
 use quorate_server::metrics::Metrics;
-use quorate_server::{node, telemetry};
+use quorate_server::proxy::command::{GatewayCommand, Program};
+use quorate_server::{last_words, node, proxy, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     refuse_huge_pages();
-    match Command::read(&Sources::of_process()) {
+    let sources = Sources::of_process();
+    match proxy::command::read(&sources.args) {
+        Some(Ok(program)) => leave(serve_program(program)),
+        // Help is printed to standard output and everything else to standard error.
+        Some(Err(error)) => error.exit(),
+        None => {}
+    }
+    match Command::read(&sources) {
         Command::Print(output) => print(&output),
         Command::Refuse { notices, error } => refuse(&notices, &error),
         Command::Serve { config, notices } => leave(serve(*config, &notices)),
@@ -64,6 +72,28 @@ const SUCCESS: i32 = 0;
 const FAILURE: i32 = 1;
 
 /// Returns the exit status.
+fn serve_program(program: Program) -> i32 {
+    if let Err(error) = telemetry::init(&Log::default()) {
+        eprintln!("{error}");
+        return FAILURE;
+    }
+    end_on_panic();
+    let run = async {
+        match program {
+            Program::Gateway(GatewayCommand::Start(gateway)) => proxy::gateway::run(gateway).await,
+        }
+    };
+    let ended = runtime().map_err(Failure::from).and_then(|runtime| runtime.block_on(run).map_err(Failure::from));
+    match ended {
+        Ok(()) => SUCCESS,
+        Err(error) => {
+            tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "failed to start the gateway");
+            FAILURE
+        }
+    }
+}
+
+/// Returns the exit status.
 fn serve(config: Config, notices: &[Notice]) -> i32 {
     if let Err(error) = telemetry::init(&config.log) {
         eprintln!("{error}");
@@ -84,20 +114,29 @@ fn serve(config: Config, notices: &[Notice]) -> i32 {
         Ok((node::Ended::Stopped, signal)) => end_as(signal),
         Ok((node::Ended::Removed, _)) => {
             // As etcd: nothing failed, and whoever restarts on failure must not.
-            tracing::warn!(
-                target: LOG,
-                "the member has been permanently removed from the cluster; the data-dir used by this member must be removed"
-            );
+            tracing::warn!(target: LOG, "{REMOVED}");
+            leave_last_words(REMOVED);
             SUCCESS
         }
         Ok((node::Ended::Failed(reason), _)) => {
             tracing::error!(target: LOG, reason, fatal = true, "the member ended because a part of it failed");
+            leave_last_words(&format!("the member ended because a part of it failed: {reason}"));
             FAILURE
         }
         Err(error) => {
             tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "failed to start the member");
+            leave_last_words(&format!("failed to start the member: {}", last_words::chain(error.as_ref())));
             FAILURE
         }
+    }
+}
+
+const REMOVED: &str =
+    "the member has been permanently removed from the cluster; the data-dir used by this member must be removed";
+
+fn leave_last_words(message: &str) {
+    if let Err(error) = last_words::leave(last_words::TERMINATION_LOG.as_ref(), message) {
+        tracing::warn!(target: LOG, %error, "failed to write the container's termination log");
     }
 }
 

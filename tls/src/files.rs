@@ -59,3 +59,38 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(path: &std::path::Path) -> Result<Made<u32>, Error> {
+        let own = path.to_owned();
+        Made::new(vec![path.to_owned()], move || {
+            let failed = |source| Error::Read { path: own.clone(), source };
+            let text = fs::read_to_string(&own).map_err(failed)?;
+            text.parse().map_err(|error| failed(std::io::Error::other(error)))
+        })
+    }
+
+    #[test]
+    fn a_changed_file_is_taken_up_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert!(made(&path).is_err());
+        fs::write(&path, "1").unwrap();
+        let made = made(&path).unwrap();
+        assert_eq!(*made.current(), 1);
+        for (text, seen) in [("22", 22), ("half", 22), ("", 22), ("333", 333)] {
+            fs::write(&path, text).unwrap();
+            assert_eq!((*made.current(), *made.current()), (seen, seen), "{text:?}");
+        }
+        // Another file in its place, of the same length.
+        let new = folder.path().join("new");
+        fs::write(&new, "444").unwrap();
+        fs::rename(&new, &path).unwrap();
+        assert_eq!(*made.current(), 444);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(*made.current(), 444);
+    }
+}

@@ -42,3 +42,36 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_for_its_hosts_and_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = folder.path().join("fixtures/peer");
+        let hosts = ["10.0.0.1".to_owned(), "member.example".to_owned(), "10.0.0.1".to_owned()];
+        let (cert, key) = pair(&fixtures, &hosts, 3).unwrap();
+        let certificates = crate::pem::certificates(&cert).unwrap();
+        let names = crate::peer::Names::of(&certificates[0]);
+        assert_eq!((names.dns.as_slice(), names.ips.len()), (["member.example".to_owned()].as_slice(), 1));
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        crate::pem::pair(&cert, &key, &provider).unwrap();
+        let before = fs::read(&cert).unwrap();
+        pair(&fixtures, &["elsewhere".to_owned()], 1).unwrap();
+        assert_eq!(fs::read(&cert).unwrap(), before);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_with_both_files_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, _) = pair(&folder.path().join("a"), &["a".to_owned()], 1).unwrap();
+        let (_, key) = pair(&folder.path().join("b"), &["b".to_owned()], 1).unwrap();
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let refused = crate::pem::pair(&cert, &key, &provider).unwrap_err().to_string();
+        assert!(refused.contains("a/cert.pem") && refused.contains("b/key.pem"), "{refused}");
+        let refused = crate::pem::certificates(&key).unwrap_err().to_string();
+        assert!(refused.contains("has no certificate"), "{refused}");
+    }
+}

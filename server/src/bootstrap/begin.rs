@@ -1,8 +1,10 @@
 //! The first start of a member.
 
-use super::{Error, InitialCluster, join, peers, static_list};
+use super::{Error, InitialCluster, discovery, join, peers, srv, static_list};
 use crate::config::{Config, InitialClusterState, Url};
 use crate::dial::Dial;
+use crate::raft;
+use crate::store::Store;
 
 /// A member that knows who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +21,28 @@ impl Identified {
     }
 }
 
+/// A member that comes back must be allowed to have the learners that its cluster has; etcd's rule.
+pub fn check_learners(store: &Store, max_learners: usize) -> Result<(), Error> {
+    let Some((_, data)) = store.membership() else { return Ok(()) };
+    let members = raft::members_of(&data).map_err(Error::Membership)?;
+    let learners = members.iter().filter(|member| member.is_learner).count();
+    match learners > max_learners {
+        true => Err(Error::TooManyLearners { learners, max_learners }),
+        false => Ok(()),
+    }
+}
+
 /// Decides who this member is and with whom it begins.
 pub async fn begin(config: &Config, dial: &Dial) -> Result<Identified, Error> {
-    if config.initial_cluster_state == InitialClusterState::Existing {
-        return join::join(config, dial).await;
+    let is_joining = config.initial_cluster_state == InitialClusterState::Existing;
+    if is_joining && config.discovery.is_some() {
+        return Err(Error::DiscoveryWhenJoining);
     }
-    let cluster = static_list::new_cluster(config).await?;
+    let (list, token) = first_members(config).await?;
+    if is_joining {
+        return join::join(config, &list, dial).await;
+    }
+    let cluster = static_list::new_cluster(config, &list, &token).await?;
     refuse_second_life(&cluster, dial).await?;
     Ok(Identified {
         member_id: cluster.own,
@@ -37,6 +55,19 @@ pub async fn begin(config: &Config, dial: &Dial) -> Result<Identified, Error> {
                 .collect(),
         ),
     })
+}
+
+/// The list of the first members, given or found, and the cluster's token.
+async fn first_members(config: &Config) -> Result<(String, String), Error> {
+    if let Some(domain) = &config.discovery_srv {
+        return Ok((srv::list(config, domain).await?, config.initial_cluster_token.clone()));
+    }
+    let Some(discovery) = &config.discovery else {
+        return Ok((config.initial_cluster.clone(), config.initial_cluster_token.clone()));
+    };
+    let member_id = crate::identity::member_id(&config.advertise_peer_urls, &discovery.token, None);
+    let own: Vec<String> = config.advertise_peer_urls.iter().map(|url| format!("{}={url}", config.name)).collect();
+    Ok((discovery::join(discovery, member_id, &own.join(",")).await?, discovery.token.clone()))
 }
 
 /// A member whose id is already known to have served has lost its data: starting it anew under the same id could elect a

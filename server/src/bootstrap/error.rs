@@ -5,13 +5,23 @@ use std::path::PathBuf;
 
 use quorate_format::{bbolt, wal as wal_format};
 
-use super::static_list;
+use super::{discovery, srv, static_list};
 use crate::{raft, store, wal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     StaticList(#[from] static_list::Error),
+    #[error(transparent)]
+    Srv(#[from] srv::Error),
+    #[error(transparent)]
+    Discovery(#[from] discovery::Error),
+    #[error("membership: too many learners in cluster: it has {learners}, and --max-learners is {max_learners}")]
+    TooManyLearners { learners: usize, max_learners: usize },
+    #[error(
+        "--discovery-endpoints is for new clusters; joining one with --initial-cluster-state=existing needs --initial-cluster"
+    )]
+    DiscoveryWhenJoining,
     #[error(
         "member {0:x} has already been bootstrapped: its data folder is gone; remove the member from the cluster and add it again"
     )]

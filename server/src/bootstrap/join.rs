@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// The list on the command line must be the running cluster's; names in it don't matter but our own.
-pub async fn join(config: &Config, dial: &Dial) -> Result<Identified, Error> {
-    let named = static_list::parse(&config.initial_cluster)?;
+pub async fn join(config: &Config, list: &str, dial: &Dial) -> Result<Identified, Error> {
+    let named = static_list::parse(list)?;
     let own_urls =
         named.get(&config.name).ok_or_else(|| static_list::Error::LocalNameMissing(config.name.clone()))?.clone();
     check_advertised(&config.name, &own_urls, &config.advertise_peer_urls).await?;
@@ -25,7 +25,7 @@ pub async fn join(config: &Config, dial: &Dial) -> Result<Identified, Error> {
         named.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls.clone()).collect();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match ask_once(config, dial, &named, &own_urls, &others).await {
+        match ask_once(list, dial, &named, &own_urls, &others).await {
             Err(error @ (Error::NoPeerAnswers(_) | Error::ListDiffers { .. })) if Instant::now() + AGAIN < deadline => {
                 tracing::warn!(%error, "cannot join yet; asking again");
                 tokio::time::sleep(AGAIN).await;
@@ -36,7 +36,7 @@ pub async fn join(config: &Config, dial: &Dial) -> Result<Identified, Error> {
 }
 
 async fn ask_once(
-    config: &Config,
+    list: &str,
     dial: &Dial,
     named: &BTreeMap<String, Vec<Url>>,
     own_urls: &[Url],
@@ -50,7 +50,7 @@ async fn ask_once(
         return Err(Error::SeveralClusters(first.cluster_id, other.cluster_id));
     }
     // A member that lags behind may not know of us yet: any list that fits will do.
-    let mut refusal = Error::NoPeerAnswers(config.initial_cluster.clone());
+    let mut refusal = Error::NoPeerAnswers(list.to_owned());
     for Answer { cluster_id, members } in answers {
         match own_id(own_urls, named, &members).await {
             Ok(member_id) => return Ok(Identified { member_id, cluster_id, first_members: None }),

@@ -47,11 +47,11 @@ pub enum Error {
 }
 
 /// The list of a new cluster, checked against this member's own addresses.
-pub async fn new_cluster(config: &Config) -> Result<InitialCluster, Error> {
-    let named = parse(&config.initial_cluster)?;
+pub async fn new_cluster(config: &Config, list: &str, token: &str) -> Result<InitialCluster, Error> {
+    let named = parse(list)?;
     let own_urls = named.get(&config.name).ok_or_else(|| Error::LocalNameMissing(config.name.clone()))?;
     check_advertised(&config.name, own_urls, &config.advertise_peer_urls).await?;
-    assemble(&config.initial_cluster_token, &config.name, named)
+    assemble(token, &config.name, named)
 }
 
 /// Names and their peer addresses; a name may come several times, and items without a name are dropped.

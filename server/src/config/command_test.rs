@@ -181,8 +181,8 @@ fn bad_files_name_the_key() {
             r#"invalid value for key "peer-transport-security" of the configuration file: must be a map"#,
         ),
         (
-            "discovery-config: {token: t, client: {endpoints: [a:1], secure: {cert: c}}}",
-            "--discovery-endpoints is not supported by this server yet (discovery); please unset it",
+            "discovery-config: {client: {endpoints: [a:1], secure: {cert: c}}}",
+            "both --discovery-token and --discovery-endpoints must be set",
         ),
     ] {
         assert_eq!(refusal(read(&["--config-file=f"], &[], &[("f", file)])), message);

@@ -9,14 +9,12 @@ const FLAGS: &[(&str, &str)] = &[
     ("auth-token", "tokens other than simple"),
     ("discovery", "discovery"),
     ("discovery-proxy", "discovery"),
-    ("discovery-endpoints", "discovery"),
-    ("discovery-srv", "discovery through DNS"),
     ("enable-distributed-tracing", "OpenTelemetry export"),
     ("proxy", "the v2 proxy"),
 ];
 
 /// Sub-programs refused as the first argument.
-pub const PROGRAMS: &[&str] = &["gateway", "grpc-proxy"];
+pub const PROGRAMS: &[&str] = &["grpc-proxy"];
 
 /// Refuses a flag that was moved away from its default.
 pub fn check_flag(name: &str) -> Result<(), Error> {

@@ -171,6 +171,7 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>, dial
     if Wal::exists(&wal_dir, &wal_options)? {
         let (wal, recovered) = Wal::open(&wal_dir, wal_options)?;
         let (store, writer) = open_store(&folder.store(), store_options).await?;
+        bootstrap::check_learners(&store, config.max_learners)?;
         let identified = Identified::restarted(recovered.metadata.node_id, recovered.metadata.cluster_id);
         if config.force_new_cluster {
             let peer_urls = texts(&config.advertise_peer_urls);

@@ -57,7 +57,7 @@ impl Security {
         Ok(Self {
             clients: clients.listen(clients_pair.as_ref(), Endpoint::Client, &protocol)?,
             peers: peers.listen(peers_pair.as_ref(), Endpoint::Peer, &protocol)?,
-            to_peers: to_peers(&config.peer_tls, peers_pair, protocol)?,
+            to_peers: to_peers(config, peers_pair, protocol)?,
         })
     }
 }
@@ -119,7 +119,8 @@ impl Side<'_> {
 }
 
 /// A member that has no authority of its own verifies the others by the system's, where there are any.
-fn to_peers(tls: &Tls, pair: Option<Pair>, protocol: Protocol) -> Result<Dial, Error> {
+fn to_peers(config: &Config, pair: Option<Pair>, protocol: Protocol) -> Result<Dial, Error> {
+    let tls = &config.peer_tls;
     let is_generated = tls.auto && tls.cert_file.is_none();
     let own = |own: &Option<PathBuf>, given: &Path| own.clone().unwrap_or_else(|| given.to_owned());
     let is_configured = pair.is_some() || tls.trusted_ca_file.is_some();
@@ -127,7 +128,8 @@ fn to_peers(tls: &Tls, pair: Option<Pair>, protocol: Protocol) -> Result<Dial, E
         pair: pair.map(|(cert, key)| (own(&tls.client_cert_file, &cert), own(&tls.client_key_file, &key))),
         authorities: tls.trusted_ca_file.clone(),
         skip_verification: is_generated,
-        server_name: None,
+        // Where the domain found the members, their certificates are for the domain; etcd's rule.
+        server_name: config.discovery_srv.clone().filter(|_| tls.trusted_ca_file.is_none()),
         allowed: allowed(tls),
         protocol,
     });

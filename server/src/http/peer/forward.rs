@@ -32,13 +32,7 @@ pub fn status(refusal: Refusal) -> Status {
         Refusal::LogLost { .. } | Refusal::NotAMember(_) | Refusal::Removed => Code::FailedPrecondition,
         Refusal::Raft(_) => Code::Unavailable,
     };
-    let mut text = refusal.to_string();
-    let mut source = std::error::Error::source(&refusal);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    let mut status = Status::new(code, text);
+    let mut status = Status::new(code, crate::last_words::chain(&refusal));
     if let Refusal::Removed = refusal {
         status.metadata_mut().insert(REMOVED_HEADER, tonic::metadata::MetadataValue::from_static("true"));
     }

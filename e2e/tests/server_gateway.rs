@@ -1,0 +1,53 @@
+//! Clients that reach a cluster through `etcd gateway`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use quorate_e2e::binaries::Flavour;
+use quorate_e2e::cluster::Cluster;
+use quorate_e2e::ctl::Ctl;
+use quorate_e2e::port::Port;
+use quorate_e2e::process::Process;
+use quorate_e2e::wait::{self, Look};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn clients_reach_the_members_that_are_there_and_never_the_gateway_itself() {
+    let mut cluster = Cluster::builder(Flavour::Quorate, 3).start().await.unwrap();
+    let port = Port::reserve().unwrap();
+    let own = port.address().to_string();
+    let gateway = |endpoints: &[String]| {
+        let mut command = Command::new(Flavour::Quorate.etcd().unwrap());
+        command.args(["gateway", "start", "--retry-delay=1s", "--listen-addr", &own]);
+        command.arg(format!("--endpoints={}", endpoints.join(",")));
+        Process::start("gateway", command, &cluster.folder().join("gateway.log")).unwrap()
+    };
+    let mut looping = gateway(&[cluster.endpoints()[0].clone(), own.clone()]);
+    let refused = wait::until("a refusal to call itself", LIMIT, async || {
+        Ok(looping.ended()?.map_or_else(|| Look::NotYet(String::new()), Look::Yes))
+    });
+    assert!(!refused.await.unwrap().success());
+    assert!(looping.log().contains("call itself without end"), "{}", looping.log());
+
+    let mut gateway = gateway(&cluster.endpoints());
+    wait::until("the gateway", LIMIT, async || {
+        gateway.must_run()?;
+        let is_ready = gateway.log().contains("ready to proxy client requests");
+        Ok(if is_ready { Look::Yes(()) } else { Look::NotYet(gateway.log()) })
+    })
+    .await
+    .unwrap();
+    let through = |flavour| Ctl::etcdctl(flavour, std::slice::from_ref(&own)).unwrap();
+    for flavour in [Flavour::Quorate, Flavour::Upstream] {
+        through(flavour).run(&["put", "key", "value"]).await.unwrap().success().unwrap();
+        assert_eq!(through(flavour).run(&["get", "key"]).await.unwrap().success().unwrap(), "key\nvalue\n");
+    }
+    // Any member may be the next one, and one of them is gone.
+    let leader = cluster.leader().await.unwrap();
+    cluster.member((leader + 1) % 3).kill().unwrap();
+    for _ in 0..6 {
+        through(Flavour::Upstream).run(&["put", "key", "value"]).await.unwrap().success().unwrap();
+    }
+}
