@@ -29,8 +29,27 @@ pub async fn names_of(address: IpAddr) -> Result<Vec<String>, Error> {
         .collect())
 }
 
+/// A service's name and its hosts.
+pub type Looked = (String, Result<Vec<Target>, Error>);
+
+/// The two services of one kind of etcd's in a domain.
+pub struct Services {
+    /// With TLS.
+    pub secured: Looked,
+    pub plain: Looked,
+}
+
+/// Looks for `_KIND-ssl._tcp` and `_KIND._tcp`, where `kind` is `etcd-server` or `etcd-client`; a `name` that is not empty stands
+/// behind both.
+pub async fn services(kind: &str, name: &str, domain: &str) -> Services {
+    let suffix = if name.is_empty() { String::new() } else { format!("-{name}") };
+    let (secured, plain) = (format!("{kind}-ssl{suffix}"), format!("{kind}{suffix}"));
+    let (with_tls, without) = futures::join!(service(&secured, domain), service(&plain, domain));
+    Services { secured: (secured, with_tls), plain: (plain, without) }
+}
+
 /// The hosts of `_service._tcp.domain`, most wanted first. None is an error, as it is in Go.
-pub async fn service(service: &str, domain: &str) -> Result<Vec<Target>, Error> {
+async fn service(service: &str, domain: &str) -> Result<Vec<Target>, Error> {
     // With the dot: this name and no other, whatever domains the system would search.
     let name = format!("_{service}._tcp.{}.", domain.trim_end_matches('.'));
     let found = system()?.srv_lookup(name).await?;

@@ -72,7 +72,12 @@ impl Process {
     /// SIGTERM, and waits for the end.
     pub async fn terminate(mut self) -> Result<ExitStatus, Error> {
         self.signal(Signal::TERM)?;
-        let what = format!("the end of {} after SIGTERM", self.name);
+        self.end().await
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn end(&mut self) -> Result<ExitStatus, Error> {
+        let what = format!("the end of {}", self.name);
         wait::until(&what, END_LIMIT, async || {
             Ok(match self.ended()? {
                 Some(status) => Look::Yes(status),

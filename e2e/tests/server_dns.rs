@@ -74,14 +74,7 @@ impl Site {
     /// The log of a member that ended by itself.
     async fn refusal(&mut self, at: usize) -> String {
         let member = self.members[at].as_mut().unwrap();
-        wait::until("the end of a refused member", LIMIT, async || {
-            Ok(match member.ended()? {
-                Some(status) if !status.success() => Look::Yes(()),
-                other => Look::NotYet(format!("{other:?}")),
-            })
-        })
-        .await
-        .unwrap();
+        assert!(!member.end().await.unwrap().success());
         member.log()
     }
 

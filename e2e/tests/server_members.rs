@@ -120,15 +120,7 @@ impl Growing {
         }
         self.until_listed("a member removed", at, &["member", "remove", &id], |line| line.is_none()).await;
         self.running = others;
-        let member = self.cluster.member(at);
-        let status = wait::until("the end of a removed member", CHANGE_LIMIT, async || {
-            Ok(match member.running()?.ended()? {
-                None => Look::NotYet("it runs".to_owned()),
-                Some(status) => Look::Yes(status),
-            })
-        })
-        .await
-        .unwrap();
+        let status = self.cluster.member(at).running().unwrap().end().await.unwrap();
         assert!(status.success(), "a removed member ends as one that was stopped: {status}");
         self.more_calls("a member left").await;
     }
@@ -255,12 +247,7 @@ async fn a_member_that_is_removed_while_it_restarts_ends_and_a_new_one_takes_its
         })
         .await
         .unwrap();
-        let member = cluster.member(2);
-        let status = wait::until("the end of a removed member", CHANGE_LIMIT, async || {
-            Ok(member.running()?.ended()?.map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Yes))
-        })
-        .await
-        .unwrap();
+        let status = cluster.member(2).running().unwrap().end().await.unwrap();
         assert!(status.success(), "a removed member ends as one that was stopped: {status}");
 
         std::fs::remove_dir_all(cluster.members()[2].data_dir()).unwrap();

@@ -10,16 +10,10 @@ pub async fn endpoints(globals: &mut Globals) -> Result<(), Error> {
     if domain.is_empty() {
         return Ok(());
     }
-    let suffix = match globals.discovery_srv_name.as_str() {
-        "" => String::new(),
-        name => format!("-{name}"),
-    };
-    let (secured, plain) = (format!("etcd-client-ssl{suffix}"), format!("etcd-client{suffix}"));
-    let (secured, plain) =
-        futures::join!(quorate_dns::service(&secured, &domain), quorate_dns::service(&plain, &domain));
+    let services = quorate_dns::services("etcd-client", &globals.discovery_srv_name, &domain).await;
     let mut failures = Vec::new();
     let mut found = Vec::new();
-    for (scheme, targets) in [("https", secured), ("http", plain)] {
+    for (scheme, (_, targets)) in [("https", services.secured), ("http", services.plain)] {
         match targets {
             Ok(targets) => {
                 found.extend(targets.iter().map(|target| format!("{scheme}://{}:{}", target.host, target.port)));

@@ -2,7 +2,9 @@ module quorate.test/tools/coredns
 
 go 1.26.0
 
-tool github.com/coredns/coredns
+tool (
+	github.com/coredns/coredns
+)
 
 require (
 	cloud.google.com/go/auth v0.24.1-0.20261001053825-dbc26066f70a // indirect

@@ -107,11 +107,7 @@ impl<'a> Registry<'a> {
     /// Who has registered, how many there shall be, and as of which revision. Whoever is not among the first is not to come.
     async fn look(&self, token: Option<&AsciiMetadataValue>) -> Result<(Vec<Registered>, usize, i64), Error> {
         let size = self.size(token).await?;
-        let prefix = format!("{}/members/", self.prefix);
-        let mut end = prefix.clone().into_bytes();
-        if let Some(last) = end.last_mut() {
-            *last += 1;
-        }
+        let (prefix, end) = self.members();
         let range = pb::RangeRequest {
             key: prefix.clone().into(),
             range_end: end.into(),
@@ -133,6 +129,12 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// The keys of the members: from the first, up to the second.
+    fn members(&self) -> (String, String) {
+        // The character behind the slash.
+        (format!("{}/members/", self.prefix), format!("{}/members0", self.prefix))
+    }
+
     async fn size(&self, token: Option<&AsciiMetadataValue>) -> Result<usize, Error> {
         let key = format!("{}/_config/size", self.prefix);
         let range = pb::RangeRequest { key: key.clone().into(), ..Default::default() };
@@ -147,11 +149,7 @@ impl<'a> Registry<'a> {
 
     /// Until something below the prefix changes.
     async fn wait_for_more(&self, revision: i64, token: Option<&AsciiMetadataValue>) -> Result<(), Error> {
-        let prefix = format!("{}/members/", self.prefix);
-        let mut end = prefix.clone().into_bytes();
-        if let Some(last) = end.last_mut() {
-            *last += 1;
-        }
+        let (prefix, end) = self.members();
         let create = pb::WatchCreateRequest {
             key: prefix.into(),
             range_end: end.into(),

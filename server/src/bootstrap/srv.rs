@@ -25,17 +25,15 @@ pub enum Error {
 
 /// The members as `--initial-cluster` would list them.
 pub async fn list(config: &Config, domain: &str) -> Result<String, Error> {
-    let suffix = config.discovery_srv_name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
     let mut own = Vec::new();
     for url in &config.advertise_peer_urls {
         let address = first_address(url.host(), url.port()).await;
         own.push((address.map_err(|source| Error::Advertised { url: url.to_string(), source })?, url));
     }
-    let (secured, plain) = (format!("etcd-server-ssl{suffix}"), format!("etcd-server{suffix}"));
-    let (secured, plain) = futures::join!(
-        members(Scheme::Https, &secured, domain, &config.name, &own),
-        members(Scheme::Http, &plain, domain, &config.name, &own)
-    );
+    let name = config.discovery_srv_name.as_deref().unwrap_or_default();
+    let services = quorate_dns::services("etcd-server", name, domain).await;
+    let secured = members(Scheme::Https, services.secured, domain, &config.name, &own).await;
+    let plain = members(Scheme::Http, services.plain, domain, &config.name, &own).await;
     let Found { members: found, left_out } = match (secured, plain) {
         (Err(first), Err(second)) => {
             tracing::warn!(error = %second, "no members without TLS in DNS");
@@ -74,13 +72,13 @@ struct Found {
 /// The records of one service.
 async fn members(
     scheme: Scheme,
-    service: &str,
+    (service, targets): quorate_dns::Looked,
     domain: &str,
     own_name: &str,
     own: &[(SocketAddr, &Url)],
 ) -> Result<Found, Error> {
-    let failed = |reason: String| Error::Query { service: service.to_owned(), domain: domain.to_owned(), reason };
-    let targets = quorate_dns::service(service, domain).await.map_err(|error| failed(error.to_string()))?;
+    let failed = |reason: String| Error::Query { service: service.clone(), domain: domain.to_owned(), reason };
+    let targets = targets.map_err(|error| failed(error.to_string()))?;
     let mut found = Found::default();
     let mut nameless = 0;
     for target in targets {

@@ -150,12 +150,11 @@ async fn remotes(arguments: &Gateway) -> Result<Vec<Remote>, Error> {
 
 /// Members by the domain's client records. With authorities, only those that show a certificate of theirs.
 async fn discover(arguments: &Gateway, domain: &str) -> Result<Vec<Remote>, Error> {
-    let suffix = arguments.discovery_srv_name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
-    let (secured, plain) = (format!("etcd-client-ssl{suffix}"), format!("etcd-client{suffix}"));
-    let (secured, plain) = futures::join!(quorate_dns::service(&secured, domain), quorate_dns::service(&plain, domain));
+    let name = arguments.discovery_srv_name.as_deref().unwrap_or_default();
+    let services = quorate_dns::services("etcd-client", name, domain).await;
     let mut reasons = Vec::new();
     let mut targets = Vec::new();
-    for (is_secured, found) in [(true, secured), (false, plain)] {
+    for (is_secured, (_, found)) in [(true, services.secured), (false, services.plain)] {
         match found {
             Ok(_) if !is_secured && !arguments.insecure_discovery => {
                 reasons.push("members without TLS are left out, see --insecure-discovery".to_owned());
