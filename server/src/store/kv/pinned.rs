@@ -15,7 +15,7 @@ use crate::store::{
 
 /// Keys a read walks in one hold of the lock; about a tenth of a millisecond.
 const WALK: usize = 2048;
-/// Times a read starts over because compaction passed the revision it had pinned.
+/// Times that compaction may pass the revision that a read has pinned. Then the read keeps the lock.
 const ATTEMPTS: usize = 8;
 
 /// Answers a range request.
@@ -34,15 +34,17 @@ pub(in crate::store) fn read<T>(shared: &Shared, work: impl Fn(&Pinned<'_>) -> R
         let backend = state.backend.clone();
         // While the lock is held: every row that the index names at this revision is in the snapshot.
         let snapshot = backend.snapshot();
+        let (revision, compacted, generation) = (state.revision, state.compacted, state.generation);
+        let held = (attempt == ATTEMPTS).then_some(state);
         let pinned = Pinned {
             shared,
+            held: held.as_deref(),
             snapshot: &*snapshot,
-            revision: state.revision,
-            compacted: state.compacted,
-            generation: state.generation,
+            revision,
+            compacted,
+            generation,
             overtaken: Cell::new(false),
         };
-        drop(state);
         let result = work(&pinned);
         if result.is_ok() || !pinned.overtaken.get() || attempt == ATTEMPTS {
             return result;
@@ -54,6 +56,8 @@ pub(in crate::store) fn read<T>(shared: &Shared, work: impl Fn(&Pinned<'_>) -> R
 /// The store as of one revision.
 pub(in crate::store) struct Pinned<'a> {
     shared: &'a Shared,
+    /// The state itself, while nobody can change it.
+    held: Option<&'a State>,
     snapshot: &'a dyn View,
     revision: i64,
     compacted: i64,
@@ -65,14 +69,21 @@ pub(in crate::store) struct Pinned<'a> {
 impl Pinned<'_> {
     /// A look at the index as of `at`, or of the pinned revision; `None` for `look` is now.
     fn look<T>(&self, at: Option<i64>, look: impl FnOnce(&State, Option<i64>) -> T) -> Result<T, Error> {
-        let state = self.shared.read();
+        let guard;
+        let state = match self.held {
+            Some(state) => state,
+            None => {
+                guard = self.shared.read();
+                &*guard
+            }
+        };
         let revision = at.unwrap_or(self.revision);
         if state.generation != self.generation || state.compacted > revision {
             self.overtaken.set(true);
             return Err(Refusal::Compacted.into());
         }
         let newest = revision == state.revision;
-        Ok(look(&state, (!newest).then_some(revision)))
+        Ok(look(state, (!newest).then_some(revision)))
     }
 }
 
