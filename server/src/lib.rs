@@ -27,6 +27,7 @@ pub mod store;
 pub mod wal;
 
 pub mod duty;
+pub mod program;
 pub mod proxy;
 
 pub mod clock;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use quorate_server::config::{Command, Config, Error as ConfigError, Log, Notice, Output, Sources};
 use quorate_server::metrics::Metrics;
-use quorate_server::proxy::command::{GatewayCommand, Program};
-use quorate_server::{last_words, node, proxy, telemetry};
+use quorate_server::program::{self, Program};
+use quorate_server::{last_words, node, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     refuse_huge_pages();
     let sources = Sources::of_process();
-    match proxy::command::read(&sources.args) {
+    match program::read(&sources.args) {
         Some(Ok(program)) => leave(serve_program(program)),
         // Help is printed to standard output and everything else to standard error.
         Some(Err(error)) => error.exit(),
@@ -78,16 +78,11 @@ fn serve_program(program: Program) -> i32 {
         return FAILURE;
     }
     end_on_panic();
-    let run = async {
-        match program {
-            Program::Gateway(GatewayCommand::Start(gateway)) => proxy::gateway::run(gateway).await,
-        }
-    };
-    let ended = runtime().map_err(Failure::from).and_then(|runtime| runtime.block_on(run).map_err(Failure::from));
+    let ended = runtime().map_err(Failure::from).and_then(|runtime| runtime.block_on(program::run(program)));
     match ended {
         Ok(()) => SUCCESS,
         Err(error) => {
-            tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "failed to start the gateway");
+            tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "the program ended");
             FAILURE
         }
     }

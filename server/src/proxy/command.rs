@@ -1,21 +1,11 @@
-//! The command lines of the sub-programs, with etcd's flags.
+//! The command lines of the proxies, with etcd's flags.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Subcommand};
 
 use crate::config::value;
-
-/// A sub-program, chosen by the first argument.
-#[derive(Debug, Parser)]
-#[command(name = "etcd", disable_help_subcommand = true)]
-pub enum Program {
-    /// Forwards TCP connections to the members of a cluster
-    #[command(subcommand)]
-    Gateway(GatewayCommand),
-}
 
 #[derive(Debug, Subcommand)]
 pub enum GatewayCommand {
@@ -51,15 +41,4 @@ pub struct Gateway {
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = value::parse_duration(text).ok().and_then(value::to_duration);
     parsed.ok_or_else(|| "a duration such as 1m or 500ms is wanted".to_owned())
-}
-
-/// The sub-program that the arguments ask for, if they do. `Err`: what to print, and the exit status.
-pub fn read(arguments: &[String]) -> Option<Result<Program, clap::Error>> {
-    const PROGRAMS: [&str; 1] = ["gateway"];
-    let first = arguments.first()?;
-    if !PROGRAMS.contains(&first.as_str()) {
-        return None;
-    }
-    let line = std::iter::once("etcd").chain(arguments.iter().map(String::as_str)).map(OsString::from);
-    Some(Program::try_parse_from(line))
 }

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
 ];
 
 /// Files that wire the parts.
-const WIRING: [&str; 3] = ["node", "main", "lib"];
+const WIRING: [&str; 4] = ["node", "program", "main", "lib"];
 
 pub(super) fn check(file: &File, breaches: &mut Vec<String>) {
     let Some(inside) = file.path.strip_prefix(SOURCES).filter(|path| path.ends_with(".rs")) else { return };
