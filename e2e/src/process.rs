@@ -13,7 +13,7 @@ use crate::wait::{self, Look};
 
 /// Lines of a log that an error or a failed test shows.
 const SHOWN_LINES: usize = 20;
-/// How long a process may take to end after a signal that asks for it.
+/// How long a process may take to end after a signal that asks for it, or to log what is waited for.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running child. Dropping it kills it; a failing test prints the end of its log.
@@ -47,6 +47,15 @@ impl Process {
     /// Its log so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until a text is in its log.
+    pub async fn logs(&mut self, text: &str) -> Result<(), Error> {
+        wait::until(&format!("{text:?} in the log of {}", self.name), END_LIMIT, async || {
+            self.must_run()?;
+            Ok(if self.log().contains(text) { Look::Yes(()) } else { Look::NotYet(self.log_end()) })
+        })
+        .await
     }
 
     /// How it ended, if it did.

@@ -2,16 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
 
 use std::process::Command;
-use std::time::Duration;
 
 use quorate_e2e::binaries::Flavour;
 use quorate_e2e::cluster::Cluster;
 use quorate_e2e::ctl::Ctl;
 use quorate_e2e::port::Port;
 use quorate_e2e::process::Process;
-use quorate_e2e::wait::{self, Look};
-
-const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn clients_reach_the_members_that_are_there_and_never_the_gateway_itself() {
@@ -29,13 +25,7 @@ async fn clients_reach_the_members_that_are_there_and_never_the_gateway_itself()
     assert!(looping.log().contains("call itself without end"), "{}", looping.log());
 
     let mut gateway = gateway(&cluster.endpoints());
-    wait::until("the gateway", LIMIT, async || {
-        gateway.must_run()?;
-        let is_ready = gateway.log().contains("ready to proxy client requests");
-        Ok(if is_ready { Look::Yes(()) } else { Look::NotYet(gateway.log()) })
-    })
-    .await
-    .unwrap();
+    gateway.logs("ready to proxy client requests").await.unwrap();
     let through = |flavour| Ctl::etcdctl(flavour, std::slice::from_ref(&own)).unwrap();
     for flavour in [Flavour::Quorate, Flavour::Upstream] {
         through(flavour).run(&["put", "key", "value"]).await.unwrap().success().unwrap();

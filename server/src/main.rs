@@ -73,16 +73,19 @@ const FAILURE: i32 = 1;
 
 /// Returns the exit status.
 fn serve_program(program: Program) -> i32 {
-    if let Err(error) = telemetry::init(&Log::default()) {
+    if let Err(error) = telemetry::init(&program.log()) {
         eprintln!("{error}");
         return FAILURE;
     }
     end_on_panic();
-    let ended = runtime().map_err(Failure::from).and_then(|runtime| runtime.block_on(program::run(program)));
-    match ended {
-        Ok(()) => SUCCESS,
+    let run = async {
+        let (ended, signal) = until_signal(|stop| program::run(program, stop)).await?;
+        ended.map(|()| signal)
+    };
+    match runtime().map_err(Failure::from).and_then(|runtime| runtime.block_on(run)) {
+        Ok(signal) => end_as(signal),
         Err(error) => {
-            tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "the program ended");
+            tracing::error!(target: LOG, error = error.as_ref(), fatal = true, "the program failed");
             FAILURE
         }
     }
@@ -138,16 +141,24 @@ fn leave_last_words(message: &str) {
 type Failure = Box<dyn std::error::Error>;
 
 async fn run(config: Config) -> Result<(node::Ended, SignalKind), Failure> {
+    let metrics = Arc::new(Metrics::new(config.extensive_metrics));
+    let (ended, signal) = until_signal(|stop| node::run(config, metrics, stop)).await?;
+    Ok((ended?, signal))
+}
+
+/// Runs something that stops when it is told to, which a signal does.
+async fn until_signal<F: Future>(
+    start: impl FnOnce(CancellationToken) -> F,
+) -> Result<(F::Output, SignalKind), Failure> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
-    let metrics = Arc::new(Metrics::new(config.extensive_metrics));
-    let member = node::run(config, metrics, stop.clone());
-    tokio::pin!(member);
+    let running = start(stop.clone());
+    tokio::pin!(running);
     let mut received = SignalKind::terminate();
     loop {
         tokio::select! {
-            ended = &mut member => return Ok((ended?, received)),
+            ended = &mut running => return Ok((ended, received)),
             kind = next(&mut interrupts, &mut terminations), if !stop.is_cancelled() => {
                 tracing::info!(target: LOG, signal = signal_name(kind), "received signal; shutting down");
                 received = kind;

@@ -4,9 +4,11 @@ use std::error::Error;
 use std::ffi::OsString;
 
 use clap::Parser;
+use tokio_util::sync::CancellationToken;
 
-use crate::proxy::command::GatewayCommand;
-use crate::proxy::gateway;
+use crate::config::{Log, LogLevel};
+use crate::proxy::command::{GatewayCommand, GrpcProxyCommand};
+use crate::proxy::{gateway, grpc};
 
 #[derive(Debug, Parser)]
 #[command(name = "etcd", disable_help_subcommand = true)]
@@ -14,11 +16,21 @@ pub enum Program {
     /// Forwards TCP connections to the members of a cluster
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// Forwards clients' calls to the members of a cluster
+    #[command(subcommand)]
+    GrpcProxy(GrpcProxyCommand),
+}
+
+impl Program {
+    pub fn log(&self) -> Log {
+        let is_debugged = matches!(self, Self::GrpcProxy(GrpcProxyCommand::Start(arguments)) if arguments.debug);
+        Log { level: if is_debugged { LogLevel::Debug } else { LogLevel::Info }, ..Log::default() }
+    }
 }
 
 /// The sub-program that the arguments ask for, if they do. `Err`: what to print, and the exit status.
 pub fn read(arguments: &[String]) -> Option<Result<Program, clap::Error>> {
-    const PROGRAMS: [&str; 1] = ["gateway"];
+    const PROGRAMS: [&str; 2] = ["gateway", "grpc-proxy"];
     let first = arguments.first()?;
     if !PROGRAMS.contains(&first.as_str()) {
         return None;
@@ -27,10 +39,15 @@ pub fn read(arguments: &[String]) -> Option<Result<Program, clap::Error>> {
     Some(Program::try_parse_from(line))
 }
 
-/// Serves until the process ends.
-pub async fn run(program: Program) -> Result<(), Box<dyn Error>> {
+/// Serves until `stop`.
+pub async fn run(program: Program, stop: CancellationToken) -> Result<(), Box<dyn Error>> {
     match program {
-        Program::Gateway(GatewayCommand::Start(arguments)) => gateway::run(arguments).await?,
+        Program::Gateway(GatewayCommand::Start(arguments)) => {
+            if let Some(ended) = stop.run_until_cancelled(gateway::run(arguments)).await {
+                ended?;
+            }
+        }
+        Program::GrpcProxy(GrpcProxyCommand::Start(arguments)) => grpc::start(*arguments, stop).await?,
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! What a certificate says about who shows it.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::{Error, pem};
 
 /// The names in a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +48,11 @@ pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let name = certificate.subject().iter_common_name().next()?;
     name.as_str().ok().map(str::to_owned)
+}
+
+/// Of the first certificate in a file.
+pub fn common_name_in(path: &Path) -> Result<Option<String>, Error> {
+    Ok(pem::certificates(path)?.first().and_then(common_name))
 }
 
 /// The certificate may stand for this host name or address.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 
 use super::args::{self, Stop};
 use super::resolved::Config;
-use super::{Error, Notice, env, file, help, resolve, unbuilt};
+use super::{Error, Notice, env, file, help, resolve};
 
 /// The release of etcd whose API this server speaks.
 pub const API_VERSION: &str = "3.7.3";
@@ -56,9 +56,6 @@ impl Sources {
 impl Command {
     /// Reads everything and decides. Nothing is printed or logged here.
     pub fn read(sources: &Sources) -> Self {
-        if let Some(program) = sources.args.first().filter(|arg| unbuilt::PROGRAMS.contains(&arg.as_str())) {
-            return Self::Refuse { notices: Vec::new(), error: Error::UnbuiltProgram(program.clone()) };
-        }
         let (given, positional) = match args::parse(&sources.args) {
             Ok(parsed) => parsed,
             Err(Stop::Help) => {

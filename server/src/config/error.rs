@@ -95,8 +95,6 @@ pub enum Error {
     SamplingRate(i64),
     #[error("--{flag} is not supported by this server yet ({what}); please unset it")]
     Unbuilt { flag: String, what: &'static str },
-    #[error("`etcd {0}` is not supported by this server yet")]
-    UnbuiltProgram(String),
     #[error("flag --{0} is read but not defined")]
     Undefined(&'static str),
 }

@@ -13,9 +13,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("proxy", "the v2 proxy"),
 ];
 
-/// Sub-programs refused as the first argument.
-pub const PROGRAMS: &[&str] = &["grpc-proxy"];
-
 /// Refuses a flag that was moved away from its default.
 pub fn check_flag(name: &str) -> Result<(), Error> {
     match FLAGS.iter().find(|(flag, _)| *flag == name) {

@@ -7,7 +7,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 
 use super::text::Text;
-use super::{Disk, Lease, Mvcc, Network, Server};
+use super::{Disk, Lease, Mvcc, Network, Proxy, Server};
 
 /// Label names and values, in the order they print.
 pub type Labels<const N: usize> = [(&'static str, String); N];
@@ -225,6 +225,17 @@ pub(super) fn mvcc(b: &mut Builder) -> Mvcc {
             "Time a compaction holds the index",
             buckets(0.5, 14),
         ),
+    }
+}
+
+pub(super) fn proxy(b: &mut Builder) -> Proxy {
+    Proxy {
+        cache_hits: b.gauge("etcd_grpc_proxy_cache_hits_total", "Reads answered from a cache"),
+        cache_misses: b.gauge("etcd_grpc_proxy_cache_misses_total", "Reads that no cache had"),
+        cache_keys: b.gauge("etcd_grpc_proxy_cache_keys_total", "Keys in the cache"),
+        events_coalescing: b.counter("etcd_grpc_proxy_events_coalescing_total", "Events that watchers shared"),
+        watchers_coalescing: b
+            .gauge("etcd_grpc_proxy_watchers_coalescing_total", "Watchers without a watch of their own"),
     }
 }
 

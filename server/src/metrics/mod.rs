@@ -34,6 +34,7 @@ pub struct Metrics {
     pub disk: Disk,
     pub mvcc: Mvcc,
     pub lease: Lease,
+    pub proxy: Proxy,
     pub rpcs: Rpcs,
     pub peers: Peers,
     process: Process,
@@ -139,6 +140,16 @@ pub struct Lease {
     pub auth_revision: Gauge,
 }
 
+/// `etcd_grpc_proxy_*`, which a member has too.
+pub struct Proxy {
+    /// This proxy caches nothing, so the first three stay 0.
+    pub cache_hits: Gauge,
+    pub cache_misses: Gauge,
+    pub cache_keys: Gauge,
+    pub events_coalescing: Counter,
+    pub watchers_coalescing: Gauge,
+}
+
 impl Metrics {
     /// Registers everything; `extensive` adds histograms of gRPC latencies.
     pub fn new(extensive: bool) -> Self {
@@ -150,13 +161,14 @@ impl Metrics {
             families::disk(b),
             families::mvcc(b),
             families::lease(b),
+            families::proxy(b),
             Rpcs::new(b, extensive),
             Peers::new(b),
             Process::new(b),
         );
-        let (server, network, disk, mvcc, lease, rpcs, peers, process) = metrics;
+        let (server, network, disk, mvcc, lease, proxy, rpcs, peers, process) = metrics;
         let text = builder.finish();
-        Self { server, network, disk, mvcc, lease, rpcs, peers, process, text, hooks: Mutex::new(Vec::new()) }
+        Self { server, network, disk, mvcc, lease, proxy, rpcs, peers, process, text, hooks: Mutex::new(Vec::new()) }
     }
 
     /// Runs `hook` before each scrape, to copy values that are kept elsewhere. Hooks must not block.

@@ -1,4 +1,5 @@
-//! `etcd gateway`: what stands between clients and a cluster.
+//! What stands between clients and a cluster: `etcd gateway` passes bytes, `etcd grpc-proxy` calls.
 
 pub mod command;
 pub mod gateway;
+pub mod grpc;

@@ -30,6 +30,7 @@ mod status;
 #[cfg(test)]
 mod storage_test;
 mod strict;
+mod succession;
 mod transport;
 mod types;
 mod wire;

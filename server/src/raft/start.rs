@@ -22,6 +22,7 @@ use super::settle;
 use super::snapshot_cadence;
 use super::state_machine::{Forwarded, StateMachine};
 use super::status;
+use super::succession;
 use super::transport::{Identity, Timing, Transport};
 use super::types::Peer;
 use crate::clock::Clock;
@@ -119,6 +120,12 @@ pub async fn start(
     });
     read::serve(&inner, waiting_reads);
     settle::keep(Arc::downgrade(&inner), inner.transport.removed());
+    let succession = succession::Timing {
+        heartbeat: options.heartbeat,
+        lease: Duration::from_millis(lease_ms(options.election)),
+        pre_vote: options.pre_vote,
+    };
+    succession::keep(Arc::downgrade(&inner), succession);
     snapshot_cadence::keep(&inner, options.snapshot_count);
     if let Some(members) = options.first_members {
         initialize(&inner, members).await?;
@@ -154,6 +161,11 @@ async fn initialize(inner: &Inner, members: Vec<(u64, Vec<String>)>) -> Result<(
     }
 }
 
+/// openraft's leader lease is the maximum of its election timeouts.
+fn lease_ms(election: Duration) -> u64 {
+    election.as_millis() as u64 * 3 / 5
+}
+
 fn config(options: &Options) -> Result<Config, Error> {
     let election_ms = options.election.as_millis() as u64;
     let config = Config {
@@ -162,7 +174,7 @@ fn config(options: &Options) -> Result<Config, Error> {
         // A follower stands for election once the leader's lease (the maximum) and its own timeout have passed: between
         // one and 1.2 election timeouts after it last heard of the leader.
         election_timeout_min: election_ms * 2 / 5,
-        election_timeout_max: election_ms * 3 / 5,
+        election_timeout_max: lease_ms(options.election),
         enable_pre_vote: Some(options.pre_vote),
         // The bound on a whole transfer; progress is judged by the transport.
         install_snapshot_timeout: 24 * 3600 * 1000,

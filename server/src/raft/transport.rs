@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 /// A peer URL without a port means etcd's.
-const DEFAULT_PEER_PORT: u16 = 2380;
+pub const DEFAULT_PEER_PORT: u16 = 2380;
 
 pub const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
 pub const FROM_HEADER: &str = "x-server-from";

@@ -13,4 +13,5 @@ mod service_test;
 #[cfg(test)]
 mod test_member;
 
+pub use reply::pieces;
 pub use service::{Access, Caller, Header, Options, Service};

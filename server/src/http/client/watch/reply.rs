@@ -59,7 +59,7 @@ fn event(delivery: &Delivery) -> Event {
 }
 
 /// Splits a message at `limit_bytes`, at least one event in each piece; all but the last are flagged.
-fn pieces(whole: pb::WatchResponse, limit_bytes: usize) -> Vec<pb::WatchResponse> {
+pub fn pieces(whole: pb::WatchResponse, limit_bytes: usize) -> Vec<pb::WatchResponse> {
     if whole.events.len() < 2 || whole.encoded_len() < limit_bytes {
         return vec![whole];
     }
