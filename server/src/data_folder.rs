@@ -100,14 +100,14 @@ impl DataFolder {
         self.member.join("snap").join("db")
     }
 
-    /// Snapshots that were on their way when the last process ended.
+    /// Snapshots that were on their way out when the last process ended.
     fn remove_leftovers(&self) -> Result<(), Error> {
         let failed = |source| Error::Tidy { path: self.member.clone(), source };
         for entry in std::fs::read_dir(&self.member).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with("incoming-") || name.starts_with("outgoing-") {
+            if name.starts_with("outgoing-") {
                 std::fs::remove_dir_all(entry.path()).map_err(failed)?;
             }
         }
@@ -138,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_under_way_at_a_crash_are_removed() {
+    fn snapshots_on_their_way_out_at_a_crash_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let leftover = dir.path().join("member/incoming-1-2");
+        let leftover = dir.path().join("member/outgoing-1-2");
         std::fs::create_dir_all(&leftover).unwrap();
         DataFolder::open(dir.path()).unwrap();
         assert!(!leftover.exists());

@@ -75,6 +75,8 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     if folder.is_removed() && !config.force_new_cluster {
         return Ok(Ended::Removed);
     }
+    raft::tidy_snapshots(folder.member())
+        .map_err(|source| data_folder::Error::Tidy { path: folder.member().to_owned(), source })?;
     let security = Security::load(&config, &folder)?;
     let sockets = Sockets::bind(&config, &security).await?;
     let parts = open(&config, &folder, &metrics, &security.to_peers).await?;

@@ -23,7 +23,8 @@ mod request_id;
 mod settle;
 mod snapshot;
 mod snapshot_cadence;
-mod snapshot_stream;
+mod snapshot_receive;
+mod snapshot_send;
 mod start;
 mod state_machine;
 mod status;
@@ -43,6 +44,7 @@ pub use membership::{Error as MembershipError, entry as membership_entry, member
 pub use observer::Observer;
 pub use peer::Refusal;
 pub use reconfigure::{Change, Refusal as ChangeRefusal, Rules};
+pub use snapshot_receive::{Incoming as IncomingSnapshot, tidy as tidy_snapshots};
 pub use start::{Error as StartError, Options, start};
 pub use status::{Member, Status};
 pub use strict::Refusal as StrictRefusal;

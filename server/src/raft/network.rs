@@ -21,7 +21,7 @@ use super::acknowledged::Acknowledged;
 use super::snapshot::{Folder, Snapshot};
 use super::transport::{ACKNOWLEDGED_HEADER, Traffic, Transport};
 use super::types::{self, LogId, Peer, TypeConfig, Vote};
-use super::{snapshot_stream, wire};
+use super::{snapshot_send, wire};
 
 type C = TypeConfig;
 
@@ -220,7 +220,7 @@ impl RaftNetworkV2<C> for Network {
         _: RPCOption,
     ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
         let client = self.client()?;
-        let sending = snapshot_stream::send(&self.transport, client, self.target, vote, snapshot);
+        let sending = snapshot_send::send(&self.transport, client, self.target, vote, snapshot);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = sending => sent,

@@ -1,6 +1,6 @@
 //! What this member does when another one calls: the receiving half of `transport`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
@@ -11,7 +11,7 @@ use quorate_proto::peer;
 use super::acknowledged::Acknowledged;
 use super::handle::{Error, Handle};
 use super::propose::Decision;
-use super::{snapshot_stream, wire};
+use super::{snapshot_receive, wire};
 
 /// Why a peer's call fails.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum Refusal {
     #[error("raft has stopped on this member: {0}")]
     Stopped(String),
     #[error("the snapshot was not taken")]
-    Snapshot(#[from] snapshot_stream::Error),
+    Snapshot(#[from] snapshot_receive::Error),
     #[error("member {0:x} is not a member of the cluster")]
     NotAMember(u64),
     #[error("the member has been permanently removed from the cluster")]
@@ -117,13 +117,23 @@ impl Handle {
         Ok(self.change_members_here(change).await?)
     }
 
-    /// Receives a snapshot into `folder` and installs it.
-    pub async fn install_snapshot(
+    /// Reads a snapshot's head. `dir`: where the folders of snapshots on their way in lie.
+    pub async fn begin_snapshot<S>(&self, pieces: S, dir: &Path) -> Result<snapshot_receive::Incoming<S>, Refusal>
+    where
+        S: Stream<Item = Result<peer::SnapshotChunk, tonic::Status>> + Unpin,
+    {
+        Ok(snapshot_receive::begin(pieces, dir).await?)
+    }
+
+    /// Receives the rest of a snapshot and installs it.
+    pub async fn install_snapshot<S>(
         &self,
-        pieces: impl Stream<Item = Result<peer::SnapshotChunk, tonic::Status>> + Unpin,
-        folder: PathBuf,
-    ) -> Result<peer::SnapshotResponse, Refusal> {
-        let received = snapshot_stream::receive(pieces, folder).await?;
+        incoming: snapshot_receive::Incoming<S>,
+    ) -> Result<peer::SnapshotResponse, Refusal>
+    where
+        S: Stream<Item = Result<peer::SnapshotChunk, tonic::Status>> + Unpin,
+    {
+        let received = incoming.finish().await?;
         let response = self.0.raft.install_full_snapshot(received.vote, received.snapshot).await.map_err(stopped)?;
         Ok(peer::SnapshotResponse { vote: Some(wire::vote_to_wire(&response.vote)) })
     }

@@ -23,7 +23,10 @@ pub type Snapshot = openraft::alias::SnapshotOf<TypeConfig, Folder>;
 pub struct Folder(Option<Arc<Owned>>);
 
 #[derive(Debug)]
-struct Owned(PathBuf);
+struct Owned {
+    path: PathBuf,
+    source: u64,
+}
 
 impl Folder {
     /// A snapshot that lives in the store itself: it lets the log be purged and has no files to send.
@@ -31,21 +34,26 @@ impl Folder {
         Self(None)
     }
 
-    pub fn owned(path: PathBuf) -> Self {
-        Self(Some(Arc::new(Owned(path))))
+    /// `source`: tables with the same name in folders of one source are the same.
+    pub fn owned(path: PathBuf, source: u64) -> Self {
+        Self(Some(Arc::new(Owned { path, source })))
     }
 
     pub fn path(&self) -> Option<PathBuf> {
-        self.0.as_ref().map(|owned| owned.0.clone())
+        self.0.as_ref().map(|owned| owned.path.clone())
+    }
+
+    pub fn source(&self) -> u64 {
+        self.0.as_ref().map(|owned| owned.source).unwrap_or_default()
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0)
+        if let Err(error) = std::fs::remove_dir_all(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(path = %self.0.display(), %error, "failed to remove a snapshot folder");
+            tracing::warn!(path = %self.path.display(), %error, "failed to remove a snapshot folder");
         }
     }
 }
@@ -67,11 +75,13 @@ impl Builder {
         let store = self.store.clone();
         let folder = checkpoint_folder(&self.dir);
         let target = folder.clone();
-        let (applied, membership) = blocking(move || store.checkpoint(&target).map_err(io::Error::other)).await?;
-        let meta =
-            SnapshotMeta { last_log_id: types::log_id(applied), last_membership: stored_membership(membership)? };
+        let copy = blocking(move || store.checkpoint(&target).map_err(io::Error::other)).await?;
+        let meta = SnapshotMeta {
+            last_log_id: types::log_id(copy.applied),
+            last_membership: stored_membership(copy.membership)?,
+        };
         *self.newest.lock() = Some(meta.clone());
-        Ok(Snapshot { meta, snapshot: Folder::owned(folder) })
+        Ok(Snapshot { meta, snapshot: Folder::owned(folder, copy.source) })
     }
 }
 

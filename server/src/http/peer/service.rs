@@ -21,6 +21,7 @@ pub struct Service {
 
 #[tonic::async_trait]
 impl Peer for Service {
+    type InstallSnapshotStream = snapshot::Answers;
     type AppendStream = Pin<Box<dyn Stream<Item = Result<peer::AppendResponse, Status>> + Send>>;
 
     async fn append(
@@ -61,9 +62,9 @@ impl Peer for Service {
     async fn install_snapshot(
         &self,
         request: Request<Streaming<peer::SnapshotChunk>>,
-    ) -> Result<Response<peer::SnapshotResponse>, Status> {
+    ) -> Result<Response<snapshot::Answers>, Status> {
         identity::check(request.metadata(), self.raft.identity())?;
-        snapshot::install(&self.raft, &self.snapshot_dir, request.into_inner()).await.map(Response::new)
+        snapshot::install(self.raft.clone(), &self.snapshot_dir, request.into_inner()).await.map(Response::new)
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {

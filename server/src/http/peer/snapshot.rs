@@ -1,31 +1,31 @@
 //! A snapshot from the leader, for a member whose log is too far behind.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
 
-use quorate_proto::peer;
+use futures::{Stream, stream};
+use quorate_proto::peer::{self, snapshot_answer::Answer};
 use tonic::{Status, Streaming};
 
 use super::forward::status;
-use crate::raft::Handle;
+use crate::raft::{Handle, Refusal};
 
-pub async fn install(
-    raft: &Handle,
-    dir: &Path,
-    pieces: Streaming<peer::SnapshotChunk>,
-) -> Result<peer::SnapshotResponse, Status> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = dir.join(format!("{INCOMING}{}-{number}", std::process::id()));
-    tracing::info!("receiving database snapshot");
-    match raft.install_snapshot(pieces, folder).await {
-        Ok(response) => Ok(response),
-        Err(refusal) => {
-            tracing::warn!(error = &refusal as &dyn std::error::Error, "failed to receive database snapshot");
-            Err(status(refusal))
-        }
-    }
+pub type Answers = Pin<Box<dyn Stream<Item = Result<peer::SnapshotAnswer, Status>> + Send>>;
+
+/// Answers twice: by what is here already, and when all is here and installed.
+pub async fn install(raft: Handle, dir: &Path, pieces: Streaming<peer::SnapshotChunk>) -> Result<Answers, Status> {
+    let incoming = raft.begin_snapshot(pieces, dir).await.map_err(refused)?;
+    tracing::info!(kept = incoming.kept().len(), "receiving database snapshot");
+    let kept = Answer::Kept(peer::SnapshotKept { files: incoming.kept().to_vec() });
+    let kept = stream::iter([Ok(peer::SnapshotAnswer { answer: Some(kept) })]);
+    let installed = stream::once(async move {
+        let response = raft.install_snapshot(incoming).await.map_err(refused)?;
+        Ok(peer::SnapshotAnswer { answer: Some(Answer::Response(response)) })
+    });
+    Ok(Box::pin(stream::StreamExt::chain(kept, installed)))
 }
 
-/// How folders of snapshots under way begin; what is left of them after a crash is removed at the start.
-pub const INCOMING: &str = "incoming-";
+fn refused(refusal: Refusal) -> Status {
+    tracing::warn!(error = &refusal as &dyn std::error::Error, "failed to receive database snapshot");
+    status(refusal)
+}

@@ -104,7 +104,7 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
+    fn checkpoint(&self, folder: &Path) -> Result<u64, Error> {
         Err(Error::Folder(format!("a store in memory cannot be copied to {}; open it in a folder", folder.display())))
     }
 

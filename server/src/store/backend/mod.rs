@@ -85,8 +85,9 @@ pub trait Backend: View + Send + Sync {
     /// Rewrites the rows without what is no longer readable.
     fn compact(&self) -> Result<(), Error>;
 
-    /// Puts a copy of the rows into `folder`, which must not exist. The copy is durable.
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error>;
+    /// Puts a copy of the rows into `folder`, which must not exist. The copy is durable. Returns its source: tables of the same
+    /// name in copies of one source are the same.
+    fn checkpoint(&self, folder: &Path) -> Result<u64, Error>;
 
     /// Nobody will open these rows again: they may go when the last of their readers has.
     fn discard(&self);

@@ -43,6 +43,8 @@ pub struct Rocks {
     db: DB,
     write: WriteOptions,
     discard: Discard,
+    /// Different whenever a database is opened: while it is open, no two of its tables have the same name.
+    source: u64,
 }
 
 struct Discard {
@@ -82,7 +84,12 @@ impl Rocks {
     fn new(db: DB, folder: &Path) -> Self {
         let mut write = WriteOptions::default();
         write.disable_wal(true);
-        Self { db, write, discard: Discard { folder: folder.to_owned(), wanted: AtomicBool::new(false) } }
+        Self {
+            db,
+            write,
+            discard: Discard { folder: folder.to_owned(), wanted: AtomicBool::new(false) },
+            source: rand::random(),
+        }
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, Error> {
@@ -303,10 +310,11 @@ impl Backend for Rocks {
         Ok(())
     }
 
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
+    fn checkpoint(&self, folder: &Path) -> Result<u64, Error> {
         // The default column family is not ours and empty; RocksDB flushes the others, whose writes have no log.
         self.flush()?;
-        Ok(Checkpoint::new(&self.db)?.create_checkpoint(folder)?)
+        Checkpoint::new(&self.db)?.create_checkpoint(folder)?;
+        Ok(self.source)
     }
 
     fn discard(&self) {

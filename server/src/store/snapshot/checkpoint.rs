@@ -15,15 +15,22 @@ use crate::{
     },
 };
 
+/// What is in a copy.
+#[derive(Debug)]
+pub struct Checkpoint {
+    pub applied: Position,
+    /// The membership and where it stands in the log.
+    pub membership: Option<(Position, Bytes)>,
+    /// Tables with the same name in copies of one source are the same.
+    pub source: u64,
+}
+
 impl Store {
     /// Makes a durable copy in `dir`, which must not exist and is best on the same file system, where it costs links only. The
     /// copy is a folder of plain files that [`Store::open`] and [`super::super::Writer::replace_with`] take.
-    ///
-    /// Returns how far the copy is, and the membership in it.
-    #[allow(clippy::type_complexity, reason = "a position and what stands there, twice")]
-    pub fn checkpoint(&self, dir: &Path) -> Result<(Position, Option<(Position, Bytes)>), Error> {
+    pub fn checkpoint(&self, dir: &Path) -> Result<Checkpoint, Error> {
         let backend = self.shared.read().backend.clone();
-        backend.checkpoint(dir)?;
+        let source = backend.checkpoint(dir)?;
         sync(dir)?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync(parent)?;
@@ -33,6 +40,7 @@ impl Store {
         let fact = |name: &str| copy.get(Family::Meta, name.as_bytes());
         let applied = fact(meta::APPLIED)?.map(|row| meta::Applied::decode(&row)).transpose()?;
         let membership = fact(meta::MEMBERSHIP)?.map(|row| meta::decode_membership(&row)).transpose()?;
-        Ok((applied.map(|applied| applied.position).unwrap_or_default(), membership))
+        let applied = applied.map(|applied| applied.position).unwrap_or_default();
+        Ok(Checkpoint { applied, membership, source })
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::store::snapshot::{
+    checkpoint::Checkpoint,
     export::{Bucket, MemberRows},
     import::import,
 };
@@ -31,7 +32,7 @@ fn a_checkpoint_is_a_store_as_of_its_position() {
     let folder = tempfile::tempdir().unwrap();
     let mut subject = filled(&folder.path().join("store"), "1");
     let copy = folder.path().join("copy");
-    let (position, membership) = subject.store.checkpoint(&copy).unwrap();
+    let Checkpoint { applied: position, membership, .. } = subject.store.checkpoint(&copy).unwrap();
     assert_eq!(position, subject.store.applied());
     assert_eq!(membership, Some((position, bytes("members"))));
     let hash = subject.store.hash_kv(0).unwrap();
@@ -47,7 +48,7 @@ fn every_handle_sees_the_store_that_replaced_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let leader = filled(&folder.path().join("leader"), "leader's");
     let received = folder.path().join("received");
-    let (position, _) = leader.store.checkpoint(&received).unwrap();
+    let position = leader.store.checkpoint(&received).unwrap().applied;
 
     let place = folder.path().join("follower");
     let mut follower = Subject::in_folder(&place);
