@@ -253,9 +253,10 @@ mod tests {
 
     fn head(source: u64) -> peer::SnapshotChunk {
         let file = |name: &str| peer::SnapshotFile { name: name.to_owned(), size: CONTENT.len() as u64 };
-        let membership = super::super::membership::encode(&Default::default());
+        let membership = super::super::membership::entry(vec![(1, vec!["http://localhost:2380".to_owned()], false)]);
         let vote = peer::Vote { term: 2, node_id: Some(1), committed: true };
         let files = vec![file("000001.sst"), file("000002.sst"), file("CURRENT")];
+        let membership = membership.unwrap();
         let head = peer::SnapshotHead { vote: Some(vote), membership, files, source, ..Default::default() };
         peer::SnapshotChunk { chunk: Some(Chunk::Head(head)) }
     }
