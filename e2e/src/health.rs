@@ -1,4 +1,4 @@
-//! One HTTP/1.1 GET, as small as a probe needs it.
+//! One HTTP/1.1 request, as small as a probe needs it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,14 +15,19 @@ const ANSWER_LIMIT_BYTES: u64 = 4 << 20;
 
 /// Status code and body of `GET path`.
 pub async fn get(address: SocketAddr, path: &str) -> Result<(u16, String), Error> {
-    let what = format!("GET http://{address}{path}");
-    let too_late = || Error::TooLate { what: what.clone(), waited_ms: LIMIT.as_millis(), last: "no answer".into() };
-    tokio::time::timeout(LIMIT, exchange(address, path, &what)).await.map_err(|_| too_late())?
+    send("GET", address, path).await
 }
 
-async fn exchange(address: SocketAddr, path: &str, what: &str) -> Result<(u16, String), Error> {
+/// Status code and body of a request without a body.
+pub async fn send(method: &str, address: SocketAddr, path: &str) -> Result<(u16, String), Error> {
+    let what = format!("{method} http://{address}{path}");
+    let too_late = || Error::TooLate { what: what.clone(), waited_ms: LIMIT.as_millis(), last: "no answer".into() };
+    tokio::time::timeout(LIMIT, exchange(method, address, path, &what)).await.map_err(|_| too_late())?
+}
+
+async fn exchange(method: &str, address: SocketAddr, path: &str, what: &str) -> Result<(u16, String), Error> {
     let mut stream = TcpStream::connect(address).await.map_err(Error::io(what))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(Error::io(what))?;
     let mut answer = Vec::new();
     stream.take(ANSWER_LIMIT_BYTES).read_to_end(&mut answer).await.map_err(Error::io(what))?;

@@ -4,6 +4,7 @@
 //! Read in this order:
 //! - [`binaries`]: which file is run; [`port`]: ports nobody else gets; [`process`]: one child and its signals.
 //! - [`member`], [`cluster`]: etcd members on this machine. [`ctl`]: etcdctl and etcdutl.
+//! - [`secured`]: a [`cluster`] with TLS everywhere.
 //! - [`kubernetes`]: a kube-apiserver whose etcd is a [`cluster`].
 //! - [`history`]: what clients saw, and whether that can be true.
 //! - [`transcript`]: outputs of two command lines, made comparable.
@@ -22,6 +23,7 @@ pub mod member;
 pub mod network;
 pub mod port;
 pub mod process;
+pub mod secured;
 pub mod transcript;
 pub mod wait;
 

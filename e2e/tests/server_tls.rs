@@ -8,68 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quorate_e2e::binaries::Flavour;
-use quorate_e2e::certs::{Authority, Signed, Wanted};
+use quorate_e2e::certs::{Authority, Wanted};
 use quorate_e2e::cluster::Cluster;
 use quorate_e2e::ctl::Ctl;
+use quorate_e2e::secured::{Secured, ctl};
 use quorate_e2e::wait::{self, Look};
-use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// A cluster of `size` whose clients and members need certificates of one authority.
-struct Secured {
-    cluster: Cluster,
-    authority: Authority,
-    client: Signed,
-    // Last: the cluster goes first.
-    folder: TempDir,
-}
-
-async fn secured(size: usize, flags: &[&str]) -> Secured {
-    let folder = tempfile::tempdir().unwrap();
-    let mut authority = Authority::new(folder.path(), "ca").unwrap();
-    let client = authority.sign("client", &Wanted::local("a client")).unwrap();
-    let mut cluster = Cluster::builder(Flavour::Quorate, size).prepare_secured().unwrap();
-    for at in 0..size {
-        let server = authority.sign(&format!("server{at}"), &Wanted::local("a server")).unwrap();
-        let ca = authority.certificate();
-        for prefix in ["", "peer-"] {
-            for (flag, file) in [("cert-file", &server.cert), ("key-file", &server.key), ("trusted-ca-file", &ca)] {
-                cluster.member(at).flag(format!("--{prefix}{flag}={}", file.display()));
-            }
-            cluster.member(at).flag(format!("--{prefix}client-cert-auth"));
-        }
-        flags.iter().for_each(|flag| cluster.member(at).flag(*flag));
-    }
-    Secured { cluster, authority, client, folder }
-}
-
-impl Secured {
-    async fn start(&mut self) {
-        for at in 0..self.cluster.members().len() {
-            self.cluster.launch(at).unwrap();
-        }
-        for at in 0..self.cluster.members().len() {
-            self.cluster.member(at).ready().await.unwrap();
-        }
-    }
-
-    fn ctl(&self, flavour: Flavour, certificate: Option<&Signed>) -> Ctl {
-        ctl(flavour, &self.cluster, Some(&self.authority.certificate()), certificate)
-    }
-}
-
-fn ctl(flavour: Flavour, cluster: &Cluster, ca: Option<&Path>, certificate: Option<&Signed>) -> Ctl {
-    let urls: Vec<String> = cluster.members().iter().map(|member| member.client_url()).collect();
-    let mut ctl = Ctl::etcdctl(flavour, &urls).unwrap().argument("--command-timeout=3s");
-    if let Some(ca) = ca {
-        ctl = ctl.argument(format!("--cacert={}", ca.display()));
-    }
-    if let Some(Signed { cert, key, .. }) = certificate {
-        ctl = ctl.argument(format!("--cert={}", cert.display())).argument(format!("--key={}", key.display()));
-    }
-    ctl
-}
 
 async fn is_let_in(ctl: &Ctl) -> bool {
     ctl.run(&["get", "anything"]).await.unwrap().code == 0
@@ -77,23 +22,23 @@ async fn is_let_in(ctl: &Ctl) -> bool {
 
 #[tokio::test]
 async fn members_and_clients_speak_tls_and_nobody_else_is_let_in() {
-    let mut secured = secured(3, &[]).await;
-    secured.start().await;
+    let mut secured = Secured::prepare(Flavour::Quorate, 3, &[]).unwrap();
+    secured.start().await.unwrap();
     for flavour in [Flavour::Quorate, Flavour::Upstream] {
-        let ctl = secured.ctl(flavour, Some(&secured.client));
+        let ctl = secured.ctl(flavour, Some(&secured.client)).unwrap();
         ctl.run(&["put", "key", "value"]).await.unwrap().success().unwrap();
         assert_eq!(ctl.run(&["get", "key"]).await.unwrap().success().unwrap(), "key\nvalue\n");
         ctl.run(&["endpoint", "health", "--cluster"]).await.unwrap().success().unwrap();
         let list = ctl.run(&["member", "list"]).await.unwrap().success().unwrap();
         assert_eq!(list.matches("https://").count(), 6, "{list}");
 
-        assert!(!is_let_in(&secured.ctl(flavour, None)).await, "a client without a certificate");
+        assert!(!is_let_in(&secured.ctl(flavour, None).unwrap()).await, "a client without a certificate");
         let stranger = Authority::new(secured.folder.path(), "stranger").unwrap();
         let foreign = Authority::sign(&mut { stranger }, "foreign", &Wanted::local("x")).unwrap();
-        assert!(!is_let_in(&secured.ctl(flavour, Some(&foreign))).await, "a certificate of another authority");
+        assert!(!is_let_in(&secured.ctl(flavour, Some(&foreign)).unwrap()).await, "a certificate of another authority");
         let expired = Wanted { expired: true, ..Wanted::local("x") };
         let expired = secured.authority.sign("expired", &expired).unwrap();
-        assert!(!is_let_in(&secured.ctl(flavour, Some(&expired))).await, "an expired certificate");
+        assert!(!is_let_in(&secured.ctl(flavour, Some(&expired)).unwrap()).await, "an expired certificate");
         let other_ca = secured.folder.path().join("stranger.crt");
         let distrustful = ctl_with_ca(flavour, &secured, &other_ca);
         assert!(!is_let_in(&distrustful).await, "a server that the client does not trust");
@@ -107,19 +52,20 @@ async fn members_and_clients_speak_tls_and_nobody_else_is_let_in() {
 }
 
 fn ctl_with_ca(flavour: Flavour, secured: &Secured, ca: &Path) -> Ctl {
-    ctl(flavour, &secured.cluster, Some(ca), Some(&secured.client))
+    ctl(flavour, &secured.cluster, Some(ca), Some(&secured.client)).unwrap()
 }
 
 #[tokio::test]
 async fn a_revoked_certificate_and_one_without_the_name_are_refused_as_soon_as_the_files_say_so() {
-    let mut secured = secured(1, &["--client-cert-allowed-hostname=friend.example"]).await;
+    let mut secured =
+        Secured::prepare(Flavour::Quorate, 1, &["--client-cert-allowed-hostname=friend.example"]).unwrap();
     let list = secured.authority.revoke("revoked.pem", &[]).unwrap();
     secured.cluster.member(0).flag(format!("--client-crl-file={}", list.display()));
-    secured.start().await;
+    secured.start().await.unwrap();
     let named = Wanted { names: vec!["friend.example".to_owned()], ..Wanted::local("a friend") };
     let friend = secured.authority.sign("friend", &named).unwrap();
     let other = secured.authority.sign("other", &named).unwrap();
-    let ctl = |certificate| secured.ctl(Flavour::Quorate, Some(certificate));
+    let ctl = |certificate| secured.ctl(Flavour::Quorate, Some(certificate)).unwrap();
     assert!(is_let_in(&ctl(&friend)).await && is_let_in(&ctl(&other)).await);
     assert!(!is_let_in(&ctl(&secured.client)).await, "a certificate without the name");
 
@@ -132,7 +78,7 @@ async fn a_revoked_certificate_and_one_without_the_name_are_refused_as_soon_as_t
 
 #[tokio::test]
 async fn a_member_with_a_certificate_of_another_authority_or_address_is_kept_out() {
-    let mut secured = secured(3, &[]).await;
+    let mut secured = Secured::prepare(Flavour::Quorate, 3, &[]).unwrap();
     let mut stranger = Authority::new(secured.folder.path(), "stranger").unwrap();
     let foreign = stranger.sign("foreign", &Wanted::local("x")).unwrap();
     let elsewhere = Wanted { names: vec!["192.0.2.1".to_owned()], ..Wanted::local("x") };
@@ -169,7 +115,7 @@ async fn members_that_were_given_no_certificates_make_their_own() {
         cluster.member(at).ready().await.unwrap();
     }
     for flavour in [Flavour::Quorate, Flavour::Upstream] {
-        let trusting = ctl(flavour, &cluster, None, None);
+        let trusting = ctl(flavour, &cluster, None, None).unwrap();
         assert!(!is_let_in(&trusting).await, "a certificate that nobody signed");
         let trusting = trusting.argument("--insecure-skip-tls-verify").argument("--insecure-transport=false");
         trusting.run(&["put", "key", "value"]).await.unwrap().success().unwrap();
@@ -235,8 +181,8 @@ impl Calls {
 
 #[tokio::test]
 async fn certificates_and_then_the_authority_are_replaced_on_all_members_and_no_request_fails() {
-    let mut secured = secured(3, &[]).await;
-    secured.start().await;
+    let mut secured = Secured::prepare(Flavour::Quorate, 3, &[]).unwrap();
+    secured.start().await.unwrap();
     // What clients trust and show is theirs to change: they trust both authorities from the beginning.
     let folder = secured.folder.path().to_owned();
     let mut next = Authority::new(&folder, "next").unwrap();
@@ -245,7 +191,7 @@ async fn certificates_and_then_the_authority_are_replaced_on_all_members_and_no_
     fs::write(&both, texts.concat()).unwrap();
     let new_client = next.sign("new client", &Wanted::local("a client")).unwrap();
     let ctls = [Flavour::Quorate, Flavour::Upstream, Flavour::Quorate]
-        .map(|flavour| ctl(flavour, &secured.cluster, Some(&both), Some(&secured.client)));
+        .map(|flavour| ctl(flavour, &secured.cluster, Some(&both), Some(&secured.client)).unwrap());
     let calls = Calls::start(ctls.into());
     calls.more(20).await;
 
@@ -265,17 +211,18 @@ async fn certificates_and_then_the_authority_are_replaced_on_all_members_and_no_
     let failures = calls.failures().await;
     assert!(failures.is_empty(), "{failures:?}");
 
-    let newcomers = Calls::start(vec![ctl(Flavour::Upstream, &secured.cluster, Some(&both), Some(&new_client))]);
+    let newcomers =
+        Calls::start(vec![ctl(Flavour::Upstream, &secured.cluster, Some(&both), Some(&new_client)).unwrap()]);
     newcomers.more(5).await;
     replace(&trusted, &texts[1]);
     newcomers.more(10).await;
     let failures = newcomers.failures().await;
     assert!(failures.is_empty(), "{failures:?}");
-    let old = ctl(Flavour::Quorate, &secured.cluster, Some(&both), Some(&secured.client));
+    let old = ctl(Flavour::Quorate, &secured.cluster, Some(&both), Some(&secured.client)).unwrap();
     assert!(!is_let_in(&old).await, "a certificate of the authority that is gone");
 
     // Members find each other again by what the files say now.
-    let leader = ctl(Flavour::Upstream, &secured.cluster, Some(&both), Some(&new_client));
+    let leader = ctl(Flavour::Upstream, &secured.cluster, Some(&both), Some(&new_client)).unwrap();
     for at in 0..3 {
         secured.cluster.member(at).terminate().await.unwrap();
         secured.cluster.launch(at).unwrap();

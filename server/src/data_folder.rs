@@ -29,7 +29,8 @@ pub enum Error {
         .0.display()
     )]
     InUse(PathBuf),
-    #[error("{} is left from a v2 proxy, which no longer exists; give this member another --data-dir", .0.display())]
+    #[error("{} says that this folder is a proxy's: start it with --discovery and --discovery-fallback=proxy again, or give this \
+         member another --data-dir", .0.display())]
     Proxy(PathBuf),
     #[error("cannot tidy the data folder {}", path.display())]
     Tidy { path: PathBuf, source: io::Error },
@@ -69,11 +70,6 @@ impl DataFolder {
         let folder = Self { member, _lock: lock };
         folder.remove_leftovers()?;
         Ok(folder)
-    }
-
-    /// Where a generated certificate for `client` or `peer` connections is kept.
-    pub fn fixtures(&self, kind: &str) -> PathBuf {
-        self.member.with_file_name("fixtures").join(kind)
     }
 
     pub fn store(&self) -> PathBuf {

@@ -1,34 +1,52 @@
 //! Connections that this server opens, plain or with TLS as the address says.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::Uri;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use quorate_tls::client::{Connector, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// How addresses of https are connected to; those of http need nothing.
 #[derive(Clone, Default)]
 pub struct Dial {
     tls: Option<Arc<Connector>>,
+    /// An HTTP proxy on the way.
+    proxy: Option<Uri>,
 }
 
 impl Dial {
     pub fn new(tls: Connector) -> Self {
-        Self { tls: Some(Arc::new(tls)) }
+        Self { tls: Some(Arc::new(tls)), proxy: None }
+    }
+
+    /// By way of an HTTP proxy, where there is one: it is told whole addresses, or asked for a tunnel where TLS follows.
+    pub fn through(self, proxy: Option<Uri>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// A socket in the file system; plain.
+    pub async fn connect_socket(&self, path: &Path) -> io::Result<Stream> {
+        UnixStream::connect(path).await.map(Stream::Unix)
     }
 
     /// `default_port`: of an address without one.
     pub async fn connect(&self, uri: &Uri, default_port: u16) -> io::Result<Stream> {
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(default_port))).await?;
-        stream.set_nodelay(true)?;
+        let is_secured = uri.scheme_str() == Some("https");
+        let stream = match &self.proxy {
+            Some(proxy) if is_secured => tunnel(proxy, uri).await?,
+            Some(proxy) => return Ok(Stream::Proxied(connect(proxy, DEFAULT_PROXY_PORT).await?)),
+            None => connect(uri, default_port).await?,
+        };
+        let host = host(uri);
         match (uri.scheme_str(), &self.tls) {
             (Some("https"), Some(tls)) => Ok(Stream::Tls(Box::new(tls.connect(host, stream).await?))),
             (Some("https"), None) => {
@@ -36,6 +54,28 @@ impl Dial {
             }
             _ => Ok(Stream::Plain(stream)),
         }
+    }
+}
+
+const DEFAULT_PROXY_PORT: u16 = 80;
+
+fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+async fn connect(uri: &Uri, default_port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host(uri), uri.port_u16().unwrap_or(default_port))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn tunnel(proxy: &Uri, target: &Uri) -> io::Result<TcpStream> {
+    let to_proxy =
+        tower::service_fn(|proxy: Uri| async move { connect(&proxy, DEFAULT_PROXY_PORT).await.map(TokioIo::new) });
+    let mut tunnel = Tunnel::new(proxy.clone(), to_proxy);
+    match tower::Service::call(&mut tunnel, target.clone()).await {
+        Ok(stream) => Ok(stream.into_inner()),
+        Err(error) => Err(io::Error::other(format!("no tunnel through the proxy {proxy}: {error}"))),
     }
 }
 
@@ -58,19 +98,23 @@ impl tower::Service<Uri> for Dial {
 
 pub enum Stream {
     Plain(TcpStream),
+    Unix(UnixStream),
+    /// Plain, to a proxy.
+    Proxied(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().proxy(matches!(self, Self::Proxied(_)))
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -79,7 +123,8 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -90,28 +135,32 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Plain(stream) | Self::Proxied(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -26,6 +26,7 @@ pub mod raft;
 pub mod store;
 pub mod wal;
 
+pub mod discovery;
 pub mod duty;
 pub mod program;
 pub mod proxy;

@@ -142,7 +142,7 @@ type Failure = Box<dyn std::error::Error>;
 
 async fn run(config: Config) -> Result<(node::Ended, SignalKind), Failure> {
     let metrics = Arc::new(Metrics::new(config.extensive_metrics));
-    let (ended, signal) = until_signal(|stop| node::run(config, metrics, stop)).await?;
+    let (ended, signal) = until_signal(|stop| node::fallback::run(config, metrics, stop)).await?;
     Ok((ended?, signal))
 }
 

@@ -1,7 +1,7 @@
 //! The first start of a member.
 
 use super::{Error, InitialCluster, discovery, join, peers, srv, static_list};
-use crate::config::{Config, InitialClusterState, Url};
+use crate::config::{Config, Discovery, InitialClusterState, Url};
 use crate::dial::Dial;
 use crate::raft;
 use crate::store::Store;
@@ -65,9 +65,18 @@ async fn first_members(config: &Config) -> Result<(String, String), Error> {
     let Some(discovery) = &config.discovery else {
         return Ok((config.initial_cluster.clone(), config.initial_cluster_token.clone()));
     };
-    let member_id = crate::identity::member_id(&config.advertise_peer_urls, &discovery.token, None);
+    let token = match discovery {
+        Discovery::Url(discovery) => &discovery.url,
+        Discovery::Keys(discovery) => &discovery.token,
+    };
+    let member_id = crate::identity::member_id(&config.advertise_peer_urls, token, None);
     let own: Vec<String> = config.advertise_peer_urls.iter().map(|url| format!("{}={url}", config.name)).collect();
-    Ok((discovery::join(discovery, member_id, &own.join(",")).await?, discovery.token.clone()))
+    let own = own.join(",");
+    let list = match discovery {
+        Discovery::Url(discovery) => discovery::url::join(discovery, member_id, &own).await?,
+        Discovery::Keys(discovery) => discovery::keys::join(discovery, member_id, &own).await?,
+    };
+    Ok((list, token.clone()))
 }
 
 /// A member whose id is already known to have served has lost its data: starting it anew under the same id could elect a

@@ -15,12 +15,12 @@ pub enum Error {
     #[error(transparent)]
     Srv(#[from] srv::Error),
     #[error(transparent)]
-    Discovery(#[from] discovery::Error),
+    Discovery(#[from] discovery::keys::Error),
+    #[error(transparent)]
+    DiscoveryUrl(#[from] discovery::url::Error),
     #[error("membership: too many learners in cluster: it has {learners}, and --max-learners is {max_learners}")]
     TooManyLearners { learners: usize, max_learners: usize },
-    #[error(
-        "--discovery-endpoints is for new clusters; joining one with --initial-cluster-state=existing needs --initial-cluster"
-    )]
+    #[error("discovery is for new clusters; joining one with --initial-cluster-state=existing needs --initial-cluster")]
     DiscoveryWhenJoining,
     #[error(
         "member {0:x} has already been bootstrapped: its data folder is gone; remove the member from the cluster and add it again"

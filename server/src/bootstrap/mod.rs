@@ -11,7 +11,9 @@ mod srv;
 pub mod static_list;
 
 pub use begin::{Identified, begin, check_learners};
+pub use discovery::url as discovery_url;
 pub use error::Error;
 pub use force::force_new_cluster;
 pub use import::import;
+pub use peers::client_urls;
 pub use static_list::{InitialCluster, Member};

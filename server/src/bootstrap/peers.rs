@@ -54,3 +54,13 @@ pub async fn ask(dial: &Dial, urls: &[Url]) -> Vec<Answer> {
     });
     futures::future::join_all(questions).await.into_iter().flatten().collect()
 }
+
+/// Where the members that answer say that clients reach the cluster.
+pub async fn client_urls(dial: &Dial, urls: &[Url]) -> Vec<String> {
+    let answers = ask(dial, urls).await;
+    let mut found: Vec<String> =
+        answers.into_iter().flat_map(|answer| answer.members).flat_map(|member| member.client_urls).collect();
+    found.sort();
+    found.dedup();
+    found
+}

@@ -37,6 +37,14 @@ pub enum Error {
         "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\""
     )]
     ConflictingBootstrap,
+    #[error(
+        "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery\", \"discovery-endpoints\" or \"discovery-srv\""
+    )]
+    ConflictingBootstrapUrl,
+    #[error("--{flag}={given} can't be used: {reason}")]
+    Discovery { flag: &'static str, given: String, reason: &'static str },
+    #[error("--discovery-proxy is the way to a discovery service: give its URL by --discovery")]
+    DiscoveryProxyAlone,
     #[error("both --discovery-token and --discovery-endpoints must be set")]
     DiscoveryPair,
     #[error("--discovery-endpoints must not contain empty endpoints")]

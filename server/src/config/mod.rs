@@ -27,8 +27,8 @@ pub use error::Error;
 pub use feature_gate::{FeatureGates, Gate, Stage};
 pub use notice::Notice;
 pub use resolved::{
-    AuthToken, AutoCompaction, Config, Discovery, InitialClusterState, Log, LogFormat, LogLevel, LogOutput,
-    LogRotation, Tls, TlsVersion, Tracing,
+    AuthToken, AutoCompaction, Config, Discovery, DiscoveryKeys, DiscoveryUrl, InitialClusterState, Log, LogFormat,
+    LogLevel, LogOutput, LogRotation, Tls, TlsVersion, Tracing,
 };
 pub use url::{Scheme, Url};
 

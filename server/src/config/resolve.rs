@@ -92,7 +92,7 @@ impl Reader<'_> {
         Ok(self.nonempty(name)?.map(PathBuf::from))
     }
 
-    fn nonempty(&self, name: &'static str) -> Result<Option<String>, Error> {
+    pub(super) fn nonempty(&self, name: &'static str) -> Result<Option<String>, Error> {
         Ok(Some(self.text(name)?).filter(|text| !text.is_empty()))
     }
 
@@ -134,9 +134,6 @@ pub fn resolve(
     let discovery_srv = r.nonempty("discovery-srv")?;
     check_bootstrap(&r, discovery.is_some(), discovery_srv.is_some())?;
     let (heartbeat_interval, election_timeout) = raft_times(&r)?;
-    if r.text("discovery-fallback")? == "proxy" {
-        return Err(Error::FallbackProxy);
-    }
 
     let name = r.text("name")?;
     if name == "default" {
@@ -303,7 +300,10 @@ impl Addresses {
 fn check_bootstrap(r: &Reader, discovery: bool, srv: bool) -> Result<(), Error> {
     let list = r.given.contains("initial-cluster") && !r.text("initial-cluster")?.is_empty();
     if [list, discovery, srv].into_iter().filter(|set| *set).count() > 1 {
-        return Err(Error::ConflictingBootstrap);
+        return Err(match r.nonempty("discovery")? {
+            Some(_) => Error::ConflictingBootstrapUrl,
+            None => Error::ConflictingBootstrap,
+        });
     }
     Ok(())
 }

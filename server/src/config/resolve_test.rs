@@ -94,6 +94,26 @@ fn values_out_of_bounds_are_refused() {
             &["--discovery-fallback=proxy"],
             r#"v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy""#,
         ),
+        (
+            &["--discovery=http://a/t", "--discovery-srv=example.com"],
+            r#"multiple discovery or bootstrap flags are set. Choose one of "initial-cluster", "discovery", "discovery-endpoints" or "discovery-srv""#,
+        ),
+        (
+            &["--discovery=ftp://a/t"],
+            "--discovery=ftp://a/t can't be used: an address with http:// or https:// is wanted",
+        ),
+        (
+            &["--discovery=http://a/"],
+            "--discovery=http://a can't be used: the token is missing: the path of the URL that a service has made",
+        ),
+        (
+            &["--discovery=http://a/t", "--discovery-proxy=a:1"],
+            "--discovery-proxy=a:1 can't be used: an address of the form http://HOST:PORT is wanted",
+        ),
+        (
+            &["--discovery-proxy=http://a:1"],
+            "--discovery-proxy is the way to a discovery service: give its URL by --discovery",
+        ),
         (&["--discovery-token=t"], "both --discovery-token and --discovery-endpoints must be set"),
     ] {
         assert_eq!(refusal(read(args, &[], &[])), message);

@@ -85,7 +85,7 @@ pub struct Config {
     pub initial_cluster_state: InitialClusterState,
     /// `--initial-cluster-token`: default `etcd-cluster`.
     pub initial_cluster_token: String,
-    /// `--discovery-endpoints` and its family; `None` when not used.
+    /// `--discovery` or `--discovery-endpoints`, and their families; `None` when not used.
     pub discovery: Option<Discovery>,
     /// `--discovery-srv`: DNS domain that lists the first members; `None` when not used.
     pub discovery_srv: Option<String>,
@@ -218,9 +218,31 @@ pub enum AuthToken {
     Jwt(Vec<(String, String)>),
 }
 
-/// A discovery service with the v3 protocol.
+/// How the first members find each other, where neither a list nor DNS says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Discovery {
+pub enum Discovery {
+    /// `--discovery`: a service with the v2 protocol.
+    Url(DiscoveryUrl),
+    /// `--discovery-endpoints`: the keys of a running cluster; the v3 protocol.
+    Keys(DiscoveryKeys),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveryUrl {
+    /// Ends with the token; as a whole, also the cluster token.
+    pub url: String,
+    /// `--discovery-proxy`: HTTP proxy on the way.
+    pub proxy: Option<String>,
+    /// `--discovery-fallback=proxy`: whoever comes when the cluster is full becomes a proxy of it. Default false.
+    pub falls_back: bool,
+    pub insecure_skip_tls_verify: bool,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub cacert: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveryKeys {
     pub endpoints: Vec<String>,
     /// Also the cluster token.
     pub token: String,

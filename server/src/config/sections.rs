@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::resolve::Reader;
 use super::resolved::{
-    AuthToken, AutoCompaction, Discovery, Log, LogFormat, LogLevel, LogOutput, LogRotation, Tls, TlsVersion, Tracing,
+    AuthToken, AutoCompaction, Discovery, DiscoveryKeys, DiscoveryUrl, Log, LogFormat, LogLevel, LogOutput,
+    LogRotation, Tls, TlsVersion, Tracing,
 };
 use super::value;
 use super::{Error, Notice};
@@ -75,6 +76,55 @@ pub(super) fn tls_versions(r: &Reader) -> Result<(TlsVersion, Option<TlsVersion>
 }
 
 pub(super) fn discovery(r: &Reader) -> Result<Option<Discovery>, Error> {
+    let by_url = discovery_url(r)?.map(Discovery::Url);
+    let by_keys = discovery_keys(r)?.map(Discovery::Keys);
+    match (by_url, by_keys) {
+        (Some(_), Some(_)) => Err(Error::ConflictingBootstrapUrl),
+        (by_url, by_keys) => Ok(by_url.or(by_keys)),
+    }
+}
+
+fn discovery_url(r: &Reader) -> Result<Option<DiscoveryUrl>, Error> {
+    let falls_back = r.text("discovery-fallback")? == "proxy";
+    let proxy = r.nonempty("discovery-proxy")?;
+    let Some(url) = r.nonempty("discovery")? else {
+        return match (falls_back, proxy) {
+            (true, _) => Err(Error::FallbackProxy),
+            (_, Some(_)) => Err(Error::DiscoveryProxyAlone),
+            _ => Ok(None),
+        };
+    };
+    let refused = |flag, given: &str, reason| Err(Error::Discovery { flag, given: given.to_owned(), reason });
+    let url = url.trim_end_matches('/').to_owned();
+    let has_token = |uri: &http::Uri| uri.path().len() > 1 && uri.query().is_none();
+    match url.parse::<http::Uri>() {
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() => {
+            return refused("discovery", &url, "an address with http:// or https:// is wanted");
+        }
+        Ok(uri) if !has_token(&uri) => {
+            return refused("discovery", &url, "the token is missing: the path of the URL that a service has made");
+        }
+        Ok(_) => {}
+        Err(_) => return refused("discovery", &url, "that is no URL"),
+    }
+    if let Some(proxy) = &proxy {
+        let uri = proxy.parse::<http::Uri>().ok();
+        if uri.is_none_or(|uri| uri.scheme_str() != Some("http") || uri.host().is_none()) {
+            return refused("discovery-proxy", proxy, "an address of the form http://HOST:PORT is wanted");
+        }
+    }
+    Ok(Some(DiscoveryUrl {
+        url,
+        proxy,
+        falls_back,
+        insecure_skip_tls_verify: r.bool("discovery-insecure-skip-tls-verify")?,
+        cert: r.path("discovery-cert")?,
+        key: r.path("discovery-key")?,
+        cacert: r.path("discovery-cacert")?,
+    }))
+}
+
+fn discovery_keys(r: &Reader) -> Result<Option<DiscoveryKeys>, Error> {
     let endpoints = r.list("discovery-endpoints")?;
     let token = r.text("discovery-token")?;
     if token.is_empty() != endpoints.is_empty() {
@@ -86,7 +136,7 @@ pub(super) fn discovery(r: &Reader) -> Result<Option<Discovery>, Error> {
     if endpoints.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Discovery {
+    Ok(Some(DiscoveryKeys {
         endpoints,
         token,
         dial_timeout: r.duration("discovery-dial-timeout")?,

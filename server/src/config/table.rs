@@ -186,7 +186,7 @@ pub static FLAGS: &[Flag] = &[
     flag(Clustering, "discovery-cacert", Text, "", Used, "Discovery: file of the CA certificates that servers are checked with."),
     flag(Clustering, "discovery-user", Text, "", Used, "Discovery: user name, or user:password."),
     flag(Clustering, "discovery-password", Text, "", Used, "Discovery: password, when it is not part of the user."),
-    flag(Clustering, "discovery-fallback", Choice(&["exit", "proxy"]), "exit", Used, "What to do when discovery fails; only 'exit' is left."),
+    flag(Clustering, "discovery-fallback", Choice(&["exit", "proxy"]), "exit", Used, "What becomes of a member that comes when the cluster is full: 'exit', or with --discovery a 'proxy'."),
     flag(Clustering, "discovery-proxy", Text, "", Used, "HTTP proxy on the way to a v2 discovery service."),
     flag(Clustering, "discovery-srv", Text, "", Used, "DNS domain whose SRV records list the first members."),
     flag(Clustering, "discovery-srv-name", Text, "", Used, "Suffix of the service's name in those records."),

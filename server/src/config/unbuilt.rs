@@ -7,8 +7,6 @@ use super::error::Error;
 /// Flags refused when given a value other than their default, with the missing part.
 const FLAGS: &[(&str, &str)] = &[
     ("auth-token", "tokens other than simple"),
-    ("discovery", "discovery"),
-    ("discovery-proxy", "discovery"),
     ("enable-distributed-tracing", "OpenTelemetry export"),
     ("proxy", "the v2 proxy"),
 ];

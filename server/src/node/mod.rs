@@ -1,5 +1,6 @@
 //! Wires the parts: the only place that knows all of them. Start order and stop order live here, nothing else.
 
+pub mod fallback;
 mod observers;
 mod security;
 
@@ -20,6 +21,7 @@ use crate::duty::{self, Lessor};
 use crate::http::listener::{self, Listener};
 use crate::http::{admin, client, peer};
 use crate::metrics::Metrics;
+use crate::proxy::grpc;
 use crate::raft;
 use crate::store::{self, Store, Writer};
 use crate::traffic::Totals;
@@ -55,6 +57,10 @@ pub enum Error {
     Listen(#[from] listener::Error),
     #[error(transparent)]
     Raft(#[from] raft::StartError),
+    #[error("cannot keep in {} that this is a proxy", path.display())]
+    Proxy { path: PathBuf, source: std::io::Error },
+    #[error("cannot serve as a proxy")]
+    Serve(#[from] grpc::Error),
 }
 
 /// Why a running member ended.
@@ -77,7 +83,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     }
     raft::tidy_snapshots(folder.member())
         .map_err(|source| data_folder::Error::Tidy { path: folder.member().to_owned(), source })?;
-    let security = Security::load(&config, &folder)?;
+    let security = Security::load(&config)?;
     let sockets = Sockets::bind(&config, &security).await?;
     let parts = open(&config, &folder, &metrics, &security.to_peers).await?;
     let Opened { wal, store, writer, identified } = parts;

@@ -7,7 +7,6 @@ use quorate_tls::protocol::Protocol;
 use quorate_tls::{Allowed, client, self_signed, server};
 
 use crate::config::{Config, Tls, TlsVersion, Url};
-use crate::data_folder::DataFolder;
 use crate::dial::Dial;
 use crate::http::listener::{Endpoint, Secured};
 
@@ -30,13 +29,14 @@ pub struct Security {
 }
 
 impl Security {
-    pub fn load(config: &Config, folder: &DataFolder) -> Result<Self, Error> {
+    pub fn load(config: &Config) -> Result<Self, Error> {
         let version = |version| match version {
             TlsVersion::V1_2 => quorate_tls::protocol::Version::V1_2,
             TlsVersion::V1_3 => quorate_tls::protocol::Version::V1_3,
         };
         let max = config.tls_max_version.map(version);
         let protocol = Protocol::new(version(config.tls_min_version), max, &config.cipher_suites)?;
+        let fixtures = |kind| config.data_dir.join("fixtures").join(kind);
         let years = config.self_signed_cert_validity_years;
 
         let client_urls = [&config.listen_client_urls, &config.listen_client_http_urls, &config.listen_metrics_urls];
@@ -44,14 +44,14 @@ impl Security {
             prefix: "",
             tls: &config.client_tls,
             urls: client_urls.into_iter().flatten().collect(),
-            fixtures: folder.fixtures("client"),
+            fixtures: fixtures("client"),
         };
         let clients_pair = clients.pair(years)?;
         let peers = Side {
             prefix: "peer-",
             tls: &config.peer_tls,
             urls: config.listen_peer_urls.iter().collect(),
-            fixtures: folder.fixtures("peer"),
+            fixtures: fixtures("peer"),
         };
         let peers_pair = peers.pair(years)?;
         Ok(Self {

@@ -6,7 +6,7 @@ const SOURCES: &str = "server/src/";
 
 /// A room or file at the top of the server crate, and the other rooms that it may name. What is not listed as a room
 /// here (`clock`, `position`, `metrics`, …) is a leaf: every room may name it, and it may name no room but `config`.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     // `store` for reads and subscriptions, `duty` for the expiry times that a leader holds; writes pass `raft`.
     ("http", &["raft", "store", "duty", "config"]),
     ("raft", &["wal", "store", "config"]),
@@ -18,6 +18,8 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("bootstrap", &["raft", "wal", "store", "config"]),
     // Stands in front of members; it is none.
     ("proxy", &["http", "config"]),
+    // A service of its own in front of a cluster, which it reaches as a proxy does.
+    ("discovery", &["http", "proxy", "config"]),
     ("config", &[]),
 ];
 

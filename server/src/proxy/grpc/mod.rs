@@ -18,4 +18,4 @@ mod watch;
 pub use cluster::Advertised;
 pub use namespace::Namespace;
 pub use start::{Error, Options, run, start};
-pub use upstream::{Settings, Upstream};
+pub use upstream::{BadEndpoint, Settings, Upstream};

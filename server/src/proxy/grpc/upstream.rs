@@ -3,6 +3,8 @@
 //! Members take turns, call by call. One that refuses a connection is passed over for a moment. A call goes out only over a
 //! connection that stands, and never twice: nobody but the client knows whether its call may be repeated.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -44,7 +46,7 @@ pub struct Settings {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("endpoint {endpoint:?} is not HOST:PORT, http://HOST:PORT or https://HOST:PORT")]
+#[error("endpoint {endpoint:?} is not HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix://PATH")]
 pub struct BadEndpoint {
     endpoint: String,
 }
@@ -64,8 +66,14 @@ struct Shared {
     turn: AtomicUsize,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Uri(Uri),
+    Socket(PathBuf),
+}
+
 struct Member {
-    uri: Uri,
+    target: Target,
     connection: tokio::sync::Mutex<Option<SendRequest<Body>>>,
     away_until: Mutex<Option<Instant>>,
 }
@@ -81,29 +89,38 @@ impl Upstream {
 
     /// Replaces the members; those that stay keep their connections. Calls under way on the others go on.
     pub fn set_endpoints(&self, endpoints: &[String]) -> Result<(), BadEndpoint> {
-        let uris = endpoints.iter().map(|endpoint| self.uri(endpoint)).collect::<Result<Vec<_>, _>>()?;
+        let targets = endpoints.iter().map(|endpoint| self.target(endpoint)).collect::<Result<Vec<_>, _>>()?;
         let mut members = self.shared.members.write();
         let known = std::mem::take(&mut *members);
-        *members = uris
+        *members = targets
             .into_iter()
-            .map(|uri| match known.iter().find(|member| member.uri == uri) {
+            .map(|target| match known.iter().find(|member| member.target == target) {
                 Some(member) => Arc::clone(member),
-                None => Arc::new(Member { uri, connection: Default::default(), away_until: Mutex::default() }),
+                None => Arc::new(Member { target, connection: Default::default(), away_until: Mutex::default() }),
             })
             .collect();
         Ok(())
     }
 
+    /// Those in the file system are not among them.
     pub fn endpoints(&self) -> Vec<Uri> {
-        self.shared.members.read().iter().map(|member| member.uri.clone()).collect()
+        let uris = |member: &Arc<Member>| match &member.target {
+            Target::Uri(uri) => Some(uri.clone()),
+            Target::Socket(_) => None,
+        };
+        self.shared.members.read().iter().filter_map(uris).collect()
     }
 
     pub fn dial(&self) -> &Dial {
         &self.shared.dial
     }
 
-    fn uri(&self, endpoint: &str) -> Result<Uri, BadEndpoint> {
+    fn target(&self, endpoint: &str) -> Result<Target, BadEndpoint> {
         let bad = || BadEndpoint { endpoint: endpoint.to_owned() };
+        if let Some(path) = endpoint.trim().strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() { Err(bad()) } else { Ok(Target::Socket(path.into())) };
+        }
         let (scheme, address) = match endpoint.trim().split_once("://") {
             Some(("http", address)) => (Scheme::HTTP, address),
             Some(("https", address)) => (Scheme::HTTPS, address),
@@ -114,19 +131,20 @@ impl Upstream {
         if authority.host().is_empty() || authority.as_str().contains('@') {
             return Err(bad());
         }
-        Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build().map_err(|_| bad())
+        let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+        uri.map(Target::Uri).map_err(|_| bad())
     }
 
     /// Sends a call to the member whose turn it is.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (member, mut sender) = self.connected().await?;
         let (mut parts, body) = request.into_parts();
-        parts.uri = member.uri_of(&parts.uri)?;
+        parts.uri = member.target.uri_of(&parts.uri)?;
         parts.version = http::Version::HTTP_2;
         parts.headers.remove(http::header::HOST);
         match sender.send_request(Request::from_parts(parts, body)).await {
             Ok(response) => Ok(response.map(|body| Body::new(Cut::new(body)))),
-            Err(error) => Err(Status::unavailable(format!("the connection to {} ended: {error}", member.uri))),
+            Err(error) => Err(Status::unavailable(format!("the connection to {} ended: {error}", member.target))),
         }
     }
 
@@ -191,7 +209,7 @@ impl Upstream {
             let mut connection = member.connection.lock().await;
             match member.connect(&mut connection, &self.shared).await {
                 Ok(sender) => return Ok((Arc::clone(member), sender)),
-                Err(error) => last = format!("{}: {error}", member.uri),
+                Err(error) => last = format!("{}: {error}", member.target),
             }
         }
         Err(Status::unavailable(format!("no member of the cluster can be reached, the last one {last}")))
@@ -230,7 +248,11 @@ impl Member {
     }
 
     async fn open(&self, shared: &Shared) -> Result<SendRequest<Body>, String> {
-        let stream = shared.dial.connect(&self.uri, DEFAULT_PORT).await.map_err(|error| error.to_string())?;
+        let stream = match &self.target {
+            Target::Uri(uri) => shared.dial.connect(uri, DEFAULT_PORT).await,
+            Target::Socket(path) => shared.dial.connect_socket(path).await,
+        };
+        let stream = stream.map_err(|error| error.to_string())?;
         let Settings { keepalive, keepalive_timeout, keepalive_while_idle, .. } = &shared.settings;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -241,19 +263,34 @@ impl Member {
             .keep_alive_timeout(*keepalive_timeout)
             .keep_alive_while_idle(*keepalive_while_idle);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let uri = self.uri.clone();
+        let target = self.target.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(member = %uri, %error, "a connection to a member ended with an error");
+                tracing::debug!(member = %target, %error, "a connection to a member ended with an error");
             }
         });
         Ok(sender)
     }
+}
 
+impl Target {
     fn uri_of(&self, asked: &Uri) -> Result<Uri, Status> {
-        let mut parts = self.uri.clone().into_parts();
+        let mut parts = match self {
+            Self::Uri(uri) => uri.clone(),
+            Self::Socket(_) => Uri::from_static("http://localhost/"),
+        }
+        .into_parts();
         parts.path_and_query = asked.path_and_query().cloned();
         Uri::from_parts(parts).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uri(uri) => uri.fmt(f),
+            Self::Socket(path) => write!(f, "unix://{}", path.display()),
+        }
     }
 }
 

@@ -3,8 +3,6 @@
 //! Below `/_etcd/registry/TOKEN`, somebody has put the number of members at `_config/size`; each member puts `name=url` at
 //! `members/ID`. The first ones in the order of their creation are the cluster.
 
-use std::time::Duration;
-
 use quorate_proto::etcdserverpb::{
     self as pb, auth_client::AuthClient, kv_client::KvClient, range_request, watch_client::WatchClient, watch_request,
 };
@@ -13,11 +11,9 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use crate::config::Discovery;
+use super::Waits;
+use crate::config::DiscoveryKeys;
 use crate::dial::Dial;
-
-/// Waits between two tries are 2, 4, 8 ... up to 256 seconds, as in etcd.
-const LONGEST_WAIT: u32 = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,9 +43,9 @@ impl From<Status> for Error {
 
 /// Registers this member and waits for the others. Returns the members as `--initial-cluster` would list them. `own`: `name=url`
 /// of this member.
-pub async fn join(discovery: &Discovery, member_id: u64, own: &str) -> Result<String, Error> {
+pub async fn join(discovery: &DiscoveryKeys, member_id: u64, own: &str) -> Result<String, Error> {
     let channels = connect(discovery)?;
-    let mut rounds = 0;
+    let mut waits = Waits::default();
     loop {
         for channel in &channels {
             match Registry::new(discovery, channel.clone(), member_id).join(own).await {
@@ -57,15 +53,12 @@ pub async fn join(discovery: &Discovery, member_id: u64, own: &str) -> Result<St
                 decided => return decided,
             }
         }
-        rounds = (rounds + 1).min(LONGEST_WAIT);
-        let wait = Duration::from_secs(1 << rounds);
-        tracing::warn!(?wait, "no endpoint of the discovery service serves; trying again");
-        tokio::time::sleep(wait).await;
+        waits.wait().await;
     }
 }
 
 struct Registry<'a> {
-    discovery: &'a Discovery,
+    discovery: &'a DiscoveryKeys,
     channel: Channel,
     prefix: String,
     own_key: String,
@@ -78,7 +71,7 @@ struct Registered {
 }
 
 impl<'a> Registry<'a> {
-    fn new(discovery: &'a Discovery, channel: Channel, member_id: u64) -> Self {
+    fn new(discovery: &'a DiscoveryKeys, channel: Channel, member_id: u64) -> Self {
         let prefix = format!("/_etcd/registry/{}", discovery.token);
         let own_key = format!("{prefix}/members/{member_id:x}");
         Self { discovery, channel, prefix, own_key }
@@ -173,7 +166,7 @@ impl<'a> Registry<'a> {
     }
 
     async fn log_in(&self) -> Result<Option<AsciiMetadataValue>, Error> {
-        let Discovery { user, password, .. } = self.discovery;
+        let DiscoveryKeys { user, password, .. } = self.discovery;
         // As etcdctl: the password may follow the name behind a colon.
         let (name, password) = match user.split_once(':') {
             Some((name, own)) if password.is_empty() => (name, own),
@@ -198,7 +191,7 @@ impl<'a> Registry<'a> {
 }
 
 /// A connection to each endpoint, opened on first use.
-fn connect(discovery: &Discovery) -> Result<Vec<Channel>, Error> {
+fn connect(discovery: &DiscoveryKeys) -> Result<Vec<Channel>, Error> {
     let pair = match (&discovery.cert, &discovery.key) {
         (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
         (None, None) => None,
