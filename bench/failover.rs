@@ -4,6 +4,7 @@
 //! milliseconds, and what counts is the first that succeeds.
 
 mod median;
+mod percentile;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use quorate_e2e::binaries::Flavour;
 use quorate_e2e::cluster::Cluster;
 
 use median::median;
+use percentile::percentile;
 
 /// Between two tries.
 const PACE: Duration = Duration::from_millis(5);
@@ -160,24 +162,4 @@ async fn longest_gap(clients: &[Client], started: Instant) -> Result<Duration, E
 
 async fn put(mut client: Client) -> bool {
     client.put("failover", "value", None).await.is_ok()
-}
-
-/// The smallest value that so many of a hundred are not above.
-fn percentile(values: &[f64], percent: usize) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let place = (values.len() * percent).div_ceil(100).saturating_sub(1);
-    values.get(place).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_seen() {
-        let values: Vec<f64> = (1..=50).map(f64::from).collect();
-        assert_eq!((percentile(&values, 99), percentile(&values, 50), percentile(&values, 100)), (50.0, 25.0, 50.0));
-        assert_eq!(percentile(&[7.0], 99), 7.0);
-    }
 }

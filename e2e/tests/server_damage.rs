@@ -1,4 +1,4 @@
-//! Data folders that lost a part: a member refuses to go on rather than forget what it acknowledged.
+//! Data folders that lost a part, or are of another cluster: a member refuses to go on rather than forget what it acknowledged.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
 
 use std::path::Path;
@@ -43,6 +43,26 @@ async fn a_store_without_its_log_is_refused() {
     cluster.launch(0).unwrap();
     let said = refusal(&mut cluster, 0).await;
     assert!(said.contains("a part of the data folder is gone") && said.contains("member/wal"), "{said}");
+}
+
+#[tokio::test]
+async fn a_member_that_began_with_another_token_ends_and_says_so() {
+    let mut cluster = Cluster::builder(Flavour::Quorate, 3).prepare().unwrap();
+    cluster.member(2).flag("--initial-cluster-token=another");
+    for at in 0..3 {
+        cluster.launch(at).unwrap();
+    }
+    let log = refusal(&mut cluster, 2).await;
+    assert!(log.contains("belong to cluster") && log.contains("--initial-cluster-token"), "{log}");
+    for at in 0..2 {
+        cluster.member(at).ready().await.unwrap();
+    }
+    // Nor does it disturb the others when it comes again and again.
+    for _ in 0..2 {
+        cluster.launch(2).unwrap();
+        refusal(&mut cluster, 2).await;
+        put_many(&cluster, 0, 0, 10).await;
+    }
 }
 
 #[tokio::test]

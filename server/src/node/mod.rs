@@ -107,7 +107,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         tokio::select! {
             reason = raft.failed() => Ended::Failed(reason),
             _ = wal_failed.wait_for(Option::is_some) => Ended::Failed("the log failed, see above".to_owned()),
-            reason = raft.log_lost() => Ended::Failed(reason),
+            reason = raft.unfit() => Ended::Failed(reason),
             () = raft.removed() => Ended::Removed,
         }
     };

@@ -81,8 +81,8 @@ pub(super) struct Inner {
     pub counts: Counts,
     pub store: Store,
     pub wal: Wal,
-    /// Last entry of the log, and what it had acknowledged, if that is more.
-    pub log_lost: watch::Sender<Option<(u64, u64)>>,
+    /// Why this member must not go on with this data folder.
+    pub unfit: watch::Sender<Option<String>>,
     pub rules: Rules,
     /// Held while the members change.
     pub reconfiguring: tokio::sync::Mutex<()>,
@@ -228,15 +228,11 @@ impl Handle {
         let _ = removed.wait_for(|removed| *removed).await;
     }
 
-    /// Resolves when this member turns out to have lost a part of its log.
-    pub async fn log_lost(&self) -> String {
-        let mut lost = self.0.log_lost.subscribe();
-        let lost = lost.wait_for(Option::is_some).await.ok().and_then(|lost| *lost);
-        let (last, acknowledged) = lost.unwrap_or_default();
-        format!(
-            "the log of this member ends at entry {last}, but it has acknowledged entry {acknowledged}: its data folder was \
-             replaced by an older one or lost writes; remove the member from the cluster and add it again with an empty folder"
-        )
+    /// Resolves when this member must not go on: its log has lost a part, or it is no member of this cluster.
+    pub async fn unfit(&self) -> String {
+        let mut unfit = self.0.unfit.subscribe();
+        // The sender lives in this handle.
+        unfit.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone()).unwrap_or_default()
     }
 
     /// Resolves when raft has ended by itself: a storage failure, or a bug. The member must stop then.

@@ -82,7 +82,7 @@ impl Network {
         &self,
         call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     ) -> Result<tonic::Response<T>, tonic::Status> {
-        call.await.inspect_err(|status| self.transport.heed_refusal(status))
+        call.await.inspect_err(|status| self.transport.heed_refusal(self.target, status))
     }
 }
 

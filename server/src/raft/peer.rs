@@ -67,7 +67,12 @@ impl Handle {
         if !said.is_lost_by(term, last) {
             return Ok(());
         }
-        self.0.log_lost.send_replace(Some((last, said.index)));
+        let reason = format!(
+            "the log of this member ends at entry {last}, but it has acknowledged entry {}: its data folder was replaced by an \
+             older one or lost writes; remove the member from the cluster and add it again with an empty folder",
+            said.index
+        );
+        self.0.unfit.send_replace(Some(reason));
         Err(Refusal::LogLost { last, acknowledged: said.index })
     }
 

@@ -19,6 +19,7 @@ const LEFT_ALONE: Duration = Duration::from_secs(3);
 /// Looks until raft ends.
 pub fn keep(inner: Weak<Inner>, mut removed: watch::Receiver<bool>) {
     tokio::spawn(async move {
+        let mut has_had_leader = false;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -26,6 +27,10 @@ pub fn keep(inner: Weak<Inner>, mut removed: watch::Receiver<bool>) {
             }
             let Some(inner) = inner.upgrade() else { return };
             inner.notice_own_removal().await;
+            has_had_leader |= inner.status.borrow().leader != 0;
+            if !has_had_leader {
+                inner.notice_other_cluster();
+            }
             if inner.status.borrow().leader != inner.identity.member_id {
                 continue;
             }
@@ -69,6 +74,21 @@ impl Inner {
             *asked = Instant::now();
         }
         is_time
+    }
+
+    /// So many of the others belong to another cluster that this member can't ever have a quorum. Once it has had a leader it
+    /// bears strangers: addresses get recycled.
+    fn notice_other_cluster(&self) {
+        let own = self.identity.member_id;
+        let others: Vec<u64> = self.membership().voter_ids().filter(|id| *id != own).collect();
+        if let Some(cluster_id) = self.transport.cluster_of_most(&others) {
+            self.unfit.send_replace(Some(format!(
+                "the members at the addresses of this cluster belong to cluster {cluster_id:x}, and this member to cluster {:x}: \
+                 its data folder is of another cluster, or --initial-cluster or --initial-cluster-token was another one at its \
+                 first start",
+                self.identity.cluster_id
+            )));
+        }
     }
 
     async fn notice_own_removal(&self) {

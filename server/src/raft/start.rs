@@ -109,7 +109,7 @@ pub async fn start(
         counts,
         store,
         wal,
-        log_lost: tokio::sync::watch::Sender::new(None),
+        unfit: tokio::sync::watch::Sender::new(None),
         rules: options.rules,
         reconfiguring: tokio::sync::Mutex::default(),
         heard,

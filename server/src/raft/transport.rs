@@ -51,6 +51,8 @@ pub struct Transport {
     active: Arc<Mutex<HashMap<u64, Instant>>>,
     /// Of the newest membership that this member knows, by id.
     peer_urls: Arc<Mutex<HashMap<u64, Vec<String>>>>,
+    /// Members at whose address another cluster's answered, and which.
+    strangers: Arc<Mutex<HashMap<u64, u64>>>,
     /// The others have removed this member.
     removed: Arc<watch::Sender<bool>>,
     dial: Dial,
@@ -90,6 +92,7 @@ impl Transport {
             channels: Arc::default(),
             active: Arc::default(),
             peer_urls: Arc::default(),
+            strangers: Arc::default(),
             removed: Arc::new(watch::Sender::new(false)),
             dial,
             observer,
@@ -148,6 +151,7 @@ impl Transport {
         let mut active = self.active.lock();
         match reason {
             None => {
+                self.strangers.lock().remove(&target);
                 if let Entry::Vacant(entry) = active.entry(target) {
                     entry.insert(Instant::now());
                     self.observer.active(target, true);
@@ -203,10 +207,21 @@ impl Transport {
     }
 
     /// Ids don't come back: what one member says about a removal holds for all.
-    pub fn heed_refusal(&self, status: &tonic::Status) {
+    pub fn heed_refusal(&self, from: u64, status: &tonic::Status) {
+        let cluster_id = status.metadata().get(CLUSTER_ID_HEADER).and_then(|value| value.to_str().ok());
+        if let Some(cluster_id) = cluster_id.and_then(|value| u64::from_str_radix(value, 16).ok()) {
+            self.strangers.lock().insert(from, cluster_id);
+        }
         if status.metadata().contains_key(REMOVED_HEADER) {
             self.note_removal();
         }
+    }
+
+    /// Another cluster that more than half of these members belong to, where there were only our members to be.
+    pub fn cluster_of_most(&self, members: &[u64]) -> Option<u64> {
+        let strangers = self.strangers.lock();
+        let foreign: Vec<u64> = members.iter().filter_map(|member| strangers.get(member).copied()).collect();
+        foreign.first().copied().filter(|_| foreign.len() * 2 > members.len())
     }
 
     /// Asks the others whether they still know this member: what they refuse is noted.
@@ -217,7 +232,7 @@ impl Transport {
             // An empty question: who is no member is refused before it is read, and to members it means nothing.
             let call = client.pre_vote(self.request(target, peer::VoteRequest::default()));
             if let Ok(Err(status)) = tokio::time::timeout(self.timing.call, call).await {
-                self.heed_refusal(&status);
+                self.heed_refusal(target, &status);
             }
         }
     }

@@ -36,7 +36,11 @@ pub fn check(metadata: &MetadataMap, own: Identity) -> Result<u64, Status> {
                 "request cluster ID mismatch"
             );
         }
-        return Err(Status::new(Code::FailedPrecondition, "etcdserver: cluster ID mismatch"));
+        let mut refusal = Status::new(Code::FailedPrecondition, "etcdserver: cluster ID mismatch");
+        if let Ok(own) = format!("{:x}", own.cluster_id).parse() {
+            refusal.metadata_mut().insert(CLUSTER_ID_HEADER, own);
+        }
+        return Err(refusal);
     }
     let member_id = id(metadata, TO_HEADER)?;
     if member_id != own.member_id {
