@@ -125,7 +125,7 @@ async fn exchange(
             answer = answers.message() => {
                 let Some(answer) = answer? else { return Err(Status::unavailable("the member ended the keep-alives")) };
                 for asking in waiting.remove(&answer.id).into_iter().flatten() {
-                    let _ = asking.send(Ok(answer.clone()));
+                    let _ = asking.send(Ok(answer));
                 }
             }
             () = tokio::time::sleep(IDLE), if is_idle => return Ok(()),

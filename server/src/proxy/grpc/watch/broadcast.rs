@@ -186,7 +186,7 @@ impl Broadcast {
         let (is_created, is_answer) = (message.created, message.watch_id < 0);
         {
             let mut state = self.state();
-            state.header = message.header.clone();
+            state.header = message.header;
             if is_created && state.next == 0 {
                 state.next = revision + 1;
             }
@@ -341,10 +341,10 @@ impl Subscriber {
         }
         let what = match round {
             Round::Created(_) if self.is_announced => return Offered::Taken,
-            Round::Created(header) => What::Created(header.clone()),
+            Round::Created(header) => What::Created(*header),
             Round::Message { message, .. } => What::Message { message: message.clone(), from: self.from },
             Round::Progress(_) if !self.seat.wants_progress() => return Offered::Taken,
-            Round::Progress(header) => What::Progress(header.clone()),
+            Round::Progress(header) => What::Progress(*header),
         };
         match self.deliveries.try_send(Delivery { seat: self.seat.number, what }) {
             Ok(()) => {

@@ -167,7 +167,7 @@ fn may_join(state: &State, from: i64) -> bool {
 
 /// Tells a newcomer that it was created, if the broadcast it joins was. False: its queue has no room.
 fn announce(subscriber: &mut Subscriber, state: &State) -> bool {
-    let Some(header) = state.header.clone() else { return true };
+    let Some(header) = state.header else { return true };
     let created = Delivery { seat: subscriber.seat.number, what: What::Created(Some(header)) };
     if subscriber.deliveries.try_send(created).is_err() {
         return false;

@@ -204,7 +204,7 @@ impl Session {
                 self.replies.push_back(pb::WatchResponse { created: true, ..self.message(id) });
             }
             What::Message { message, from } => {
-                self.header = message.header.clone();
+                self.header = message.header;
                 if message.canceled {
                     self.remove(seat);
                     let watch_id = if message.created { NO_WATCHER } else { id };
@@ -255,7 +255,7 @@ impl Session {
     }
 
     fn message(&self, watch_id: i64) -> pb::WatchResponse {
-        pb::WatchResponse { header: self.header.clone(), watch_id, ..Default::default() }
+        pb::WatchResponse { header: self.header, watch_id, ..Default::default() }
     }
 }
 
