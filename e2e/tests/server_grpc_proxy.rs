@@ -226,6 +226,20 @@ async fn a_watch_misses_nothing_and_repeats_nothing_when_members_are_killed() {
 }
 
 #[tokio::test]
+async fn a_watcher_of_the_future_keeps_nobody_from_hearing() {
+    let cluster = Cluster::single(Flavour::Quorate).await.unwrap();
+    let proxy = Proxy::start(&cluster, &cluster.endpoints(), &[]).await;
+    let mut client = proxy.client().await;
+    let mut future = client.watch("key", Some(WatchOptions::new().with_start_revision(5))).await.unwrap();
+    let mut present = client.watch("key", None).await.unwrap();
+    for value in ["2", "3", "4", "5"] {
+        client.put("key", value, None).await.unwrap();
+    }
+    assert_eq!(values(&mut present, 4).await, ["2", "3", "4", "5"]);
+    assert_eq!(values(&mut future, 1).await, ["5"]);
+}
+
+#[tokio::test]
 async fn a_slow_watcher_keeps_nobody_from_hearing() {
     let cluster = Cluster::single(Flavour::Quorate).await.unwrap();
     let proxy = Proxy::start(&cluster, &cluster.endpoints(), &[]).await;

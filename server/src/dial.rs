@@ -106,7 +106,11 @@ pub enum Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(matches!(self, Self::Proxied(_)))
+        let connected = Connected::new().proxy(matches!(self, Self::Proxied(_)));
+        match self {
+            Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => connected.negotiated_h2(),
+            _ => connected,
+        }
     }
 }
 

@@ -86,7 +86,16 @@ async fn discover(arguments: Serve, stop: CancellationToken) -> Result<(), Box<d
 
 /// A cluster of one that only this process reaches.
 fn keeper(data_dir: &Path, socket: &Path) -> Result<Config, Box<dyn Error>> {
-    std::fs::create_dir_all(data_dir).map_err(|error| format!("--data-dir={}: {error}", data_dir.display()))?;
+    // A member's folder would be served to everybody.
+    let mark = data_dir.join("discovery");
+    if data_dir.join("member").exists() && !mark.exists() {
+        return Err(
+            format!("--data-dir={} is a member's: give the service a folder of its own", data_dir.display()).into()
+        );
+    }
+    std::fs::create_dir_all(data_dir)
+        .and_then(|()| std::fs::write(mark, []))
+        .map_err(|error| format!("--data-dir={}: {error}", data_dir.display()))?;
     let (client, peer) = (format!("unix://{}", socket.display()), format!("unix://{}/peer.sock", data_dir.display()));
     let sources = Sources {
         args: vec![

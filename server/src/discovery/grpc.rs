@@ -14,16 +14,17 @@ use super::registry::{Error, PREFIX, Registry};
 #[derive(Clone)]
 pub struct Service(pub Registry);
 
-/// Within the registry: one key, or a range that does not leave it.
+/// Of one token: a key, or a range that does not leave it. Who doesn't know a token must not find it.
 fn check(key: &[u8], range_end: &[u8]) -> Result<(), Status> {
     let prefix = PREFIX.as_bytes();
-    // The character behind the last slash.
-    let end = [&prefix[..prefix.len() - 1], b"0"].concat();
-    let is_inside =
-        key.starts_with(prefix) && (range_end.is_empty() || range_end.starts_with(prefix) || range_end == end);
+    let token = key.strip_prefix(prefix).and_then(|rest| rest.split(|byte| *byte == b'/').next()).unwrap_or_default();
+    let own = [prefix, token, b"/"].concat();
+    let is_inside = !token.is_empty() && key.starts_with(&own) && (range_end.is_empty() || range_end.starts_with(&own));
     match is_inside {
         true => Ok(()),
-        false => Err(Status::permission_denied(format!("this service serves the keys below {PREFIX} and no others"))),
+        false => {
+            Err(Status::permission_denied(format!("this service serves the keys below {PREFIX}TOKEN/ and no others")))
+        }
     }
 }
 
@@ -132,9 +133,17 @@ mod tests {
     fn only_registrations_are_served() {
         assert!(check(b"/_etcd/registry/t/_config/size", b"").is_ok());
         assert!(check(b"/_etcd/registry/t/members/", b"/_etcd/registry/t/members0").is_ok());
-        assert!(check(b"/_etcd/registry/", b"/_etcd/registry0").is_ok());
-        for (key, end) in [(&b"/_etcd/registry/t"[..], &b"\0"[..]), (b"/_etcd", b""), (b"a", b"z"), (b"", b"")] {
-            assert!(check(key, end).is_err());
+        for (key, end) in [
+            (&b"/_etcd/registry/"[..], &b"/_etcd/registry0"[..]),
+            (b"/_etcd/registry/t/", b"/_etcd/registry/u/"),
+            (b"/_etcd/registry/t/", b"\0"),
+            (b"/_etcd/registry//", b""),
+            (b"/_etcd/registry/t", b""),
+            (b"/_etcd", b""),
+            (b"a", b"z"),
+            (b"", b""),
+        ] {
+            assert!(check(key, end).is_err(), "{key:?}");
         }
         assert_eq!(member(b"/_etcd/registry/t/members/8e9e"), Some(("t", "8e9e")));
         assert_eq!((member(b"/_etcd/registry/t/_config/size"), member(b"/other")), (None, None));

@@ -22,6 +22,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const ANSWER_BYTES: usize = 1 << 20;
 /// Bound on waiting for the next member to register; then the list is read again.
 const NEWS: Duration = Duration::from_secs(300);
+/// Between a wait that was cut and the next look.
+const CUT: Duration = Duration::from_secs(1);
 const REDIRECTS: usize = 10;
 /// The state of the service that an answer is of.
 const INDEX: &str = "x-etcd-index";
@@ -111,7 +113,7 @@ impl<'a> Service<'a> {
             let seen = self.look().await?;
             match self.stand(seen.nodes, seen.size, id)? {
                 Some(list) => return Ok(list),
-                None => self.wait_for_more(seen.index + 1).await?,
+                None => self.wait_for_more(seen.index + 1).await,
             }
         }
     }
@@ -164,12 +166,13 @@ impl<'a> Service<'a> {
     }
 
     /// Until something changes below the URL.
-    async fn wait_for_more(&self, index: u64) -> Result<(), Error> {
+    async fn wait_for_more(&self, index: u64) {
         let path = format!("?wait=true&waitIndex={index}&recursive=true");
         match tokio::time::timeout(NEWS, self.call(Method::GET, &path, None)).await {
+            // Something on the way may cut what takes long. Whether the service is away, the next look says.
+            Ok(Err(Error::Away { .. })) => tokio::time::sleep(CUT).await,
             // An answer of any kind is a reason to look; so is none, if it was long enough.
-            Ok(Err(error @ Error::Away { .. })) => Err(error),
-            _ => Ok(()),
+            _ => {}
         }
     }
 

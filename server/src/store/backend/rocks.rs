@@ -12,7 +12,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
-    DBCompressionType, FlushOptions, LogLevel, ReadOptions, WriteBatch, WriteOptions, checkpoint::Checkpoint,
+    DBCompressionType, FlushOptions, IngestExternalFileOptions, LogLevel, ReadOptions, SstFileWriter, WriteBatch,
+    WriteOptions, checkpoint::Checkpoint,
 };
 
 use super::{Backend, Batch, Error, Family, RowKey, View, Visit};
@@ -90,6 +91,27 @@ impl Rocks {
             discard: Discard { folder: folder.to_owned(), wanted: AtomicBool::new(false) },
             source: rand::random(),
         }
+    }
+
+    /// Takes in rows of the keys whose family is empty behind the first of them: as a table of their own, written once. They are in
+    /// the order of their keys; others are refused.
+    pub(in crate::store) fn take_in(&self, rows: &[(RowKey, Bytes)], options: &Options) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let table = self.discard.folder.join("taken-in.sst");
+        let mut settings = family_settings(Family::Key, options, &Cache::new_hyper_clock_cache(1 << 20, BLOCK_BYTES));
+        // There is nothing below it: it is at the bottom.
+        settings.set_compression_type(DBCompressionType::Lz4);
+        let mut writer = SstFileWriter::create(&settings);
+        writer.open(&table)?;
+        for (key, value) in rows {
+            writer.put(key, value)?;
+        }
+        writer.finish()?;
+        let mut ingestion = IngestExternalFileOptions::default();
+        ingestion.set_move_files(true);
+        Ok(self.db.ingest_external_file_cf_opts(self.family(Family::Key)?, &ingestion, vec![table])?)
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, Error> {
@@ -337,23 +359,26 @@ fn settings(options: &Options) -> (rocksdb::Options, [ColumnFamilyDescriptor; Fa
     database.set_log_level(LogLevel::Warn);
     database.set_stats_dump_period_sec(0);
     let cache = Cache::new_hyper_clock_cache(options.cache_bytes, BLOCK_BYTES);
-    let families = Family::ALL.map(|family| {
-        let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&cache);
-        table.set_block_size(BLOCK_BYTES);
-        table.set_cache_index_and_filter_blocks(true);
-        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        table.set_format_version(6);
-        let mut settings = rocksdb::Options::default();
-        settings.set_block_based_table_factory(&table);
-        settings.set_compression_type(DBCompressionType::None);
-        settings.set_bottommost_compression_type(DBCompressionType::Lz4);
-        settings.set_max_write_buffer_number(2);
-        settings.set_write_buffer_size(match family {
-            Family::Key => options.write_buffer_bytes,
-            _ => SMALL_WRITE_BUFFER_BYTES,
-        });
-        ColumnFamilyDescriptor::new(family.name(), settings)
-    });
+    let families =
+        Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_settings(family, options, &cache)));
     (database, families)
+}
+
+fn family_settings(family: Family, options: &Options, cache: &Cache) -> rocksdb::Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(BLOCK_BYTES);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(6);
+    let mut settings = rocksdb::Options::default();
+    settings.set_block_based_table_factory(&table);
+    settings.set_compression_type(DBCompressionType::None);
+    settings.set_bottommost_compression_type(DBCompressionType::Lz4);
+    settings.set_max_write_buffer_number(2);
+    settings.set_write_buffer_size(match family {
+        Family::Key => options.write_buffer_bytes,
+        _ => SMALL_WRITE_BUFFER_BYTES,
+    });
+    settings
 }

@@ -19,12 +19,13 @@ use crate::{
     },
 };
 
-/// Bytes of rows written at a time.
-const BATCH_BYTES: usize = 4 << 20;
+/// Bytes of rows written at a time: a table of the store.
+const TABLE_BYTES: usize = 64 << 20;
 
 /// Takes rows in one by one; the store is there after [`Import::finish`].
 pub struct Import {
     backend: Rocks,
+    options: Options,
     batch: Batch,
     batch_bytes: usize,
     newest: i64,
@@ -71,7 +72,14 @@ pub fn import(dir: &Path, options: &Options) -> Result<Import, Error> {
     if backend.get_applied()?.is_some() {
         return Err(Error::Folder(format!("{} holds a store already; import into an empty folder", dir.display())));
     }
-    Ok(Import { backend, batch: Batch::default(), batch_bytes: 0, newest: 1, found: Imported::default() })
+    Ok(Import {
+        backend,
+        options: options.clone(),
+        batch: Batch::default(),
+        batch_bytes: 0,
+        newest: 1,
+        found: Imported::default(),
+    })
 }
 
 impl Import {
@@ -106,7 +114,7 @@ impl Import {
             Bucket::Auth | Bucket::AuthRoles | Bucket::AuthUsers => {}
         }
         self.batch_bytes += key.len() + value.len();
-        if self.batch_bytes >= BATCH_BYTES { self.write() } else { Ok(()) }
+        if self.batch_bytes >= TABLE_BYTES { self.write() } else { Ok(()) }
     }
 
     /// Makes the store durable; it can be opened then.
@@ -120,6 +128,9 @@ impl Import {
 
     fn write(&mut self) -> Result<(), Error> {
         self.batch_bytes = 0;
+        let rows = std::mem::take(&mut self.batch.rows);
+        // Not by way of a memtable and compactions: they would be written three times.
+        self.backend.take_in(&rows, &self.options)?;
         self.backend.write(std::mem::take(&mut self.batch))
     }
 

@@ -45,9 +45,12 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Whoever subscribes here does not wait long for what it came for.
+    /// Whoever subscribes here does not wait long for what it came for, nor misses what comes next.
     pub fn is_near(&self) -> bool {
-        self.header.as_ref().is_some_and(|header| self.next + NEAR > header.revision)
+        self.header.as_ref().is_some_and(|header| {
+            let coming = header.revision + 1;
+            (coming.saturating_sub(NEAR)..=coming).contains(&self.next)
+        })
     }
 }
 

@@ -80,8 +80,12 @@ impl Hub {
                 return;
             }
         }
+        // Members refuse revisions below 0, with all who joined.
+        let may_be_joined = subscriber.from >= 0;
         let broadcast = self.open(&interest, subscriber);
-        listed.entry(interest).or_insert(broadcast);
+        if may_be_joined {
+            listed.entry(interest).or_insert(broadcast);
+        }
     }
 
     /// A broadcast for one subscriber that goes its own way, for now.
