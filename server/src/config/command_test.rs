@@ -73,12 +73,8 @@ fn a_bad_command_line_ends_with_status_2_and_the_usage() {
 }
 
 #[test]
-fn leftovers_and_sub_programs_are_refused() {
+fn leftovers_are_refused() {
     assert_eq!(refusal(read(&["--name", "a", "b"], &[], &[])), r#""b" is not a valid flag"#);
-    assert_eq!(
-        refusal(read(&["grpc-proxy", "start"], &[], &[])),
-        "`etcd grpc-proxy` is not supported by this server yet"
-    );
 }
 
 #[test]

@@ -35,6 +35,10 @@ pub fn keep(inner: &Arc<Inner>, snapshot_count: u64) {
             let busy = applied - looked_at.unwrap_or(applied) >= BUSY_ENTRIES;
             looked_at = Some(applied);
             let waiting = applied.saturating_sub(snapshot);
+            // Purged now, the log would begin behind the snapshot that a member is receiving, and it would need another one.
+            if inner.transport.needs_entries_behind_snapshot() {
+                continue;
+            }
             let due = waiting >= snapshot_count && (!busy || waiting >= UNFLUSHED_ENTRIES);
             if due && inner.raft.trigger().snapshot().await.is_err() {
                 return;

@@ -47,6 +47,8 @@ pub async fn send(
         files: files.clone(),
         source: snapshot.snapshot.source(),
     };
+    // Before anything can fail: the log is not purged from here on.
+    let _sending = transport.sending_snapshot();
     let stall = transport.timing().snapshot_stall;
     let (pieces, stream) = mpsc::channel(PIECES_AHEAD);
     let full = |_| StreamingError::Network(NetworkError::from_string("a new queue is full"));

@@ -33,6 +33,9 @@ pub struct Identity {
 /// A peer URL without a port means etcd's.
 pub const DEFAULT_PEER_PORT: u16 = 2380;
 
+/// Time for a member to install a snapshot and follow the log from there; etcd's.
+const AFTER_SNAPSHOT: Duration = Duration::from_secs(30);
+
 pub const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
 pub const FROM_HEADER: &str = "x-server-from";
 pub const TO_HEADER: &str = "x-raft-to";
@@ -53,10 +56,29 @@ pub struct Transport {
     peer_urls: Arc<Mutex<HashMap<u64, Vec<String>>>>,
     /// Members at whose address another cluster's answered, and which.
     strangers: Arc<Mutex<HashMap<u64, u64>>>,
+    sending: Arc<Mutex<Sending>>,
     /// The others have removed this member.
     removed: Arc<watch::Sender<bool>>,
     dial: Dial,
     observer: Arc<dyn Observer>,
+}
+
+/// Snapshots on their way to other members.
+#[derive(Default)]
+struct Sending {
+    count: usize,
+    last_end: Option<Instant>,
+}
+
+/// Held while a snapshot is sent.
+pub struct SendingSnapshot(Arc<Mutex<Sending>>);
+
+impl Drop for SendingSnapshot {
+    fn drop(&mut self) {
+        let mut sending = self.0.lock();
+        sending.count -= 1;
+        sending.last_end = Some(Instant::now());
+    }
 }
 
 /// A channel and the addresses it was made for.
@@ -93,6 +115,7 @@ impl Transport {
             active: Arc::default(),
             peer_urls: Arc::default(),
             strangers: Arc::default(),
+            sending: Arc::default(),
             removed: Arc::new(watch::Sender::new(false)),
             dial,
             observer,
@@ -166,6 +189,17 @@ impl Transport {
                 }
             }
         }
+    }
+
+    pub fn sending_snapshot(&self) -> SendingSnapshot {
+        self.sending.lock().count += 1;
+        SendingSnapshot(self.sending.clone())
+    }
+
+    /// A member has got a snapshot lately, or is getting one: it needs the entries behind it.
+    pub fn needs_entries_behind_snapshot(&self) -> bool {
+        let sending = self.sending.lock();
+        sending.count > 0 || sending.last_end.is_some_and(|end| end.elapsed() < AFTER_SNAPSHOT)
     }
 
     /// Members that answer, and since when.
