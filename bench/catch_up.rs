@@ -23,6 +23,8 @@ use quorate_e2e::wait::{self, Look};
 use median::median;
 use percentile::percentile;
 
+/// Writes that aren't measured, until what the round before left for the disk has been written.
+const SETTLING: Duration = Duration::from_secs(10);
 /// Writes before the new member comes.
 const UNDISTURBED: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(900);
@@ -121,6 +123,8 @@ async fn add_one(flavour: Flavour, cluster: &mut Cluster, name: &str, rate: u32,
     let rss =
         async |cluster: &mut Cluster| Ok::<u64, Error>(Cost::of(cluster.member(leader).running()?.pid())?.rss_bytes);
 
+    rustix::fs::sync();
+    writes(&clients, rate, tokio::time::sleep(SETTLING)).await;
     let before = writes(&clients, rate, tokio::time::sleep(UNDISTURBED)).await;
     let rss_before = rss(cluster).await?;
 

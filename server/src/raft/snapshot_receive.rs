@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use quorate_proto::peer::{self, snapshot_chunk::Chunk};
 use tokio::io::AsyncWriteExt;
+use tokio::task::JoinHandle;
 use tonic::Status;
 
 use super::snapshot::{Folder, Snapshot, SnapshotMeta};
@@ -29,6 +30,9 @@ const KEPT_TIME: Duration = Duration::from_secs(3600);
 const TABLE: &str = ".sst";
 /// Ends the name of a file that is not complete.
 const PART: &str = ".part";
+
+/// Written to disk at a time: a whole table at once would hold up every sync that others wait for meanwhile.
+const SYNC_BYTES: u64 = 16 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -133,7 +137,8 @@ async fn write(
 ) -> Result<(), Error> {
     let part = folder.join(format!("{}{PART}", file.name));
     let mut target = tokio::fs::File::create_new(&part).await?;
-    let mut offset = 0;
+    let (mut offset, mut synced) = (0, 0);
+    let mut syncing: Option<JoinHandle<io::Result<()>>> = None;
     while offset < file.size {
         let piece = match pieces.next().await.transpose().map_err(Error::Sender)? {
             Some(peer::SnapshotChunk { chunk: Some(Chunk::Data(piece)) }) => piece,
@@ -149,6 +154,19 @@ async fn write(
         }
         target.write_all(&piece.data).await?;
         offset += length;
+        if offset - synced >= SYNC_BYTES {
+            // The one before has ended, so that no more than this waits for the disk.
+            if let Some(before) = syncing.take() {
+                before.await.map_err(io::Error::other)??;
+            }
+            target.flush().await?;
+            let written = target.try_clone().await?;
+            syncing = Some(tokio::spawn(async move { written.sync_data().await }));
+            synced = offset;
+        }
+    }
+    if let Some(before) = syncing {
+        before.await.map_err(io::Error::other)??;
     }
     target.sync_all().await?;
     tokio::fs::rename(&part, folder.join(&file.name)).await?;
