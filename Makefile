@@ -13,7 +13,7 @@ export CARGO_TARGET_DIR ?= $(QUORATE_CACHE)/target
 
 XTASK = cargo run --release --quiet --package xtask --
 
-# side-by-side, large-store or failover
+# side-by-side, large-store, failover, catch-up or restore
 BENCH ?= side-by-side
 
 .PHONY: build run test verify fix bench
