@@ -168,11 +168,10 @@ impl<'a> Service<'a> {
     /// Until something changes below the URL.
     async fn wait_for_more(&self, index: u64) {
         let path = format!("?wait=true&waitIndex={index}&recursive=true");
-        match tokio::time::timeout(NEWS, self.call(Method::GET, &path, None)).await {
-            // Something on the way may cut what takes long. Whether the service is away, the next look says.
-            Ok(Err(Error::Away { .. })) => tokio::time::sleep(CUT).await,
-            // An answer of any kind is a reason to look; so is none, if it was long enough.
-            _ => {}
+        // An answer of any kind is a reason to look; so is none, if it was long enough. Something on the way may cut what takes long:
+        // whether the service is away, the next look says.
+        if let Ok(Err(Error::Away { .. })) = tokio::time::timeout(NEWS, self.call(Method::GET, &path, None)).await {
+            tokio::time::sleep(CUT).await;
         }
     }
 
