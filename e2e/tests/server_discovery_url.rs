@@ -148,6 +148,22 @@ async fn registrations_outlive_the_service_and_a_member_that_was_interrupted_com
 }
 
 #[tokio::test]
+async fn a_member_that_waits_for_others_ends_when_it_is_told_to() {
+    let service = Service::start(&[]).await;
+    let url = service.url(3).await;
+    let nobody = Port::reserve().unwrap();
+    for (url, waiting) in [
+        (url, "registered with the discovery service"),
+        (format!("http://{}/token", nobody.address()), "the discovery service"),
+    ] {
+        let mut cluster = members(1, &url, &[]);
+        cluster.member(0).start("").unwrap();
+        cluster.member(0).running().unwrap().logs(waiting).await.unwrap();
+        cluster.member(0).terminate().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn any_cluster_keeps_the_registrations_and_etcds_own_members_find_each_other_by_keys() {
     for keeper in [Flavour::Quorate, Flavour::Upstream] {
         let keeper = Cluster::builder(keeper, 3).start().await.unwrap();

@@ -121,14 +121,14 @@ async fn three_members_and_their_clients_find_each_other_in_dns_though_it_answer
 async fn members_that_dns_names_for_tls_verify_each_other_by_the_authority_or_by_the_domain() {
     let mut site = Site::with_scheme(&zone(1, SECURED, &[0, 1, 2]), "https").await;
     let mut authority = Authority::new(site.folder.path(), "ca").unwrap();
-    let names = (0..3)
-        .map(|at| format!("m{at}.example.test"))
-        .chain(["example.test", "127.0.0.1"].map(str::to_owned))
-        .collect();
+    let names: Vec<_> = (0..3).map(|at| format!("m{at}.example.test")).chain(["127.0.0.1".to_owned()]).collect();
+    let peer_names = names.iter().cloned().chain(["example.test".to_owned()]).collect();
+    // Clients that aren't told otherwise look for the host's name alone.
     let certificate = authority.sign("member", &Wanted { names, ..Wanted::local("a member") }).unwrap();
+    let peer = authority.sign("peer", &Wanted { names: peer_names, ..Wanted::local("a member") }).unwrap();
     let ca = authority.certificate();
     let file = |path: &Path| path.display().to_string();
-    for prefix in ["", "peer-"] {
+    for (prefix, certificate) in [("", &certificate), ("peer-", &peer)] {
         site.flags.push(format!("--{prefix}cert-file={}", file(&certificate.cert)));
         site.flags.push(format!("--{prefix}key-file={}", file(&certificate.key)));
         site.flags.push(format!("--{prefix}trusted-ca-file={}", file(&ca)));

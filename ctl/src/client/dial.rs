@@ -92,7 +92,9 @@ fn security(globals: &Globals) -> Result<Option<Settings>, Error> {
         (None, None) => None,
         (cert, key) => return Err(Error::HalfAPair { cert: shown(cert), key: shown(key) }),
     };
-    let server_name = Some(globals.discovery_srv.clone()).filter(|domain| !domain.is_empty());
+    // With `--insecure-discovery` (the default) the certificate is for the host that the record names, as with etcd's.
+    let by_domain = !globals.insecure_discovery && !globals.discovery_srv.is_empty();
+    let server_name = by_domain.then(|| globals.discovery_srv.clone());
     let settings = Settings {
         pair,
         authorities,

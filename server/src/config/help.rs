@@ -25,10 +25,13 @@ Usage:
     heartbeat-interval and election-timeout stay milliseconds.
 
   etcd gateway
-    Forward TCP connections of clients (not built yet).
+    Forward TCP connections of clients to members.
 
   etcd grpc-proxy
-    Run a gRPC proxy (not built yet).
+    Serve clients with the cluster's API, and share what many of them watch.
+
+  etcd discovery
+    Run a service by whose URL new members find each other.
 
 ";
 

@@ -85,7 +85,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         .map_err(|source| data_folder::Error::Tidy { path: folder.member().to_owned(), source })?;
     let security = Security::load(&config)?;
     let sockets = Sockets::bind(&config, &security).await?;
-    let parts = open(&config, &folder, &metrics, &security.to_peers).await?;
+    let Some(parts) = open(&config, &folder, &metrics, &security.to_peers, &stop).await? else {
+        return Ok(Ended::Stopped);
+    };
     let Opened { wal, store, writer, identified } = parts;
 
     let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id));
@@ -166,8 +168,14 @@ struct Opened {
     identified: Identified,
 }
 
-/// Opens log and store, or makes them for a member that begins.
-async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>, dial: &Dial) -> Result<Opened, Error> {
+/// Opens log and store, or makes them for a member that begins. `None`: it was stopped before it knew the others.
+async fn open(
+    config: &Config,
+    folder: &DataFolder,
+    metrics: &Arc<Metrics>,
+    dial: &Dial,
+    stop: &CancellationToken,
+) -> Result<Option<Opened>, Error> {
     let wal_options = wal::Options { observer: Arc::new(WalTimes(metrics.clone())), ..wal::Options::default() };
     let wal_dir = config.wal_path();
     let store_options = store::Options {
@@ -192,7 +200,7 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>, dial
             applied_index = store.applied().index,
             "restarting local member"
         );
-        return Ok(Opened { wal, store, writer, identified });
+        return Ok(Some(Opened { wal, store, writer, identified }));
     }
     let (store, writer) = open_store(&folder.store(), store_options).await?;
     // A new member's store is empty: this was another's, or its log is lost, and with it what it voted and acknowledged.
@@ -200,7 +208,8 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>, dial
     if applied > 0 {
         return Err(Error::LogMissing { store: folder.store(), wal: wal_dir, applied });
     }
-    let identified = bootstrap::begin(config, dial).await?;
+    let Some(identified) = stop.run_until_cancelled(bootstrap::begin(config, dial)).await else { return Ok(None) };
+    let identified = identified?;
     let metadata = wal::Metadata { node_id: identified.member_id, cluster_id: identified.cluster_id };
     // The log comes last: a folder counts as a member's from then on.
     let wal = Wal::create(&wal_dir, metadata, wal_options)?;
@@ -209,7 +218,7 @@ async fn open(config: &Config, folder: &DataFolder, metrics: &Arc<Metrics>, dial
         cluster_id = format!("{:x}", identified.cluster_id),
         "starting local member"
     );
-    Ok(Opened { wal, store, writer, identified })
+    Ok(Some(Opened { wal, store, writer, identified }))
 }
 
 async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Writer), Error> {

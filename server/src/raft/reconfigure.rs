@@ -80,7 +80,7 @@ impl Handle {
                     let message = wire::member_change(change.clone());
                     match client.change_member(self.peer_request(leader, message)).await {
                         Ok(_) => Ok(()),
-                        Err(status) => Err(Error::Leader(Box::new(status))),
+                        Err(status) => Err(leaders_error(status)),
                     }
                 }
             };
@@ -113,6 +113,22 @@ impl Handle {
         }
         inner.check(&change, &membership)?;
         inner.write(change.on(&membership), &membership).await
+    }
+}
+
+/// What the leader said, or that it could not say anything.
+fn leaders_error(status: GrpcStatus) -> Error {
+    let Some(mut cause) = std::error::Error::source(&status) else { return Error::Leader(Box::new(status)) };
+    loop {
+        let io = cause.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+            // Where there was no connection, nothing was asked.
+            return Error::NotLeader;
+        }
+        match cause.source() {
+            Some(deeper) => cause = deeper,
+            None => return Error::LeaderFailed,
+        }
     }
 }
 

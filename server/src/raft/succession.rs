@@ -22,6 +22,8 @@ const MARGIN: Duration = Duration::from_millis(20);
 const TURN_MIN: Duration = Duration::from_millis(50);
 /// Between two looks at a silent leader.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often a follower stands out of turn; after that there is no quorum, and the usual timeouts will do.
+const STANDS: u32 = 3;
 /// Heartbeats that did not come before the leader is looked for.
 const MISSED: u32 = 2;
 
@@ -52,6 +54,9 @@ pub fn keep(inner: Weak<Inner>, timing: Timing) {
             let Some(place) = inner.place_behind_leader() else { continue };
             if (last.0, last.1) != (place.leader, heard) {
                 last = (place.leader, heard, 0);
+            }
+            if last.2 == STANDS {
+                continue;
             }
             let turns = place.rank + last.2 * place.followers;
             if heard.elapsed() < timing.lease + MARGIN + turn * turns || !inner.has_ended(place.leader, turn).await {
