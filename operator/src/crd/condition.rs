@@ -1,0 +1,62 @@
+//! Names of conditions and their reasons. They are part of the API: documented, and never renamed.
+
+/// The members answer a read that needs a quorum.
+pub const AVAILABLE: &str = "Available";
+/// Something is on its way to what the resource says.
+pub const PROGRESSING: &str = "Progressing";
+/// Fewer members serve than are wanted.
+pub const DEGRADED: &str = "Degraded";
+/// One more member may fail.
+pub const QUORUM_HEALTHY: &str = "QuorumHealthy";
+/// Certificates are there and valid.
+pub const TLS_READY: &str = "TLSReady";
+
+/// Why a condition is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    AsWanted,
+    Forming,
+    Growing,
+    Shrinking,
+    Replacing,
+    RollingOut,
+    Hibernated,
+    Paused,
+    QuorumLost,
+    MembersMissing,
+    MembersUnreachable,
+    CertificatesValid,
+    CertificatesPending,
+    TlsOff,
+    NoSpareMember,
+    SingleMember,
+    UnknownMember,
+    Deleting,
+    InvalidSpec,
+}
+
+impl Reason {
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::AsWanted => "AsWanted",
+            Self::Forming => "Forming",
+            Self::Growing => "Growing",
+            Self::Shrinking => "Shrinking",
+            Self::Replacing => "Replacing",
+            Self::RollingOut => "RollingOut",
+            Self::Hibernated => "Hibernated",
+            Self::Paused => "Paused",
+            Self::QuorumLost => "QuorumLost",
+            Self::MembersMissing => "MembersMissing",
+            Self::MembersUnreachable => "MembersUnreachable",
+            Self::CertificatesValid => "CertificatesValid",
+            Self::CertificatesPending => "CertificatesPending",
+            Self::TlsOff => "TLSOff",
+            Self::NoSpareMember => "NoSpareMember",
+            Self::SingleMember => "SingleMember",
+            Self::UnknownMember => "UnknownMember",
+            Self::Deleting => "Deleting",
+            Self::InvalidSpec => "InvalidSpec",
+        }
+    }
+}

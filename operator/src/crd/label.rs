@@ -1,0 +1,15 @@
+//! How the objects of a cluster are found.
+
+/// On everything that the operator makes.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "quorate-operator");
+pub const NAME: (&str, &str) = ("app.kubernetes.io/name", "etcd");
+/// The cluster's name.
+pub const CLUSTER: &str = "quorate.io/cluster";
+/// The member's name.
+pub const MEMBER: &str = "quorate.io/member";
+/// On pods of members that vote: what the clients' Service selects.
+pub const VOTER: &str = "quorate.io/voter";
+/// Hash of what the operator wanted of an object: it is applied again only when that changes.
+pub const INTENT: &str = "quorate.io/intent";
+/// On an `EtcdCluster`: its members are removed before it is gone.
+pub const FINALIZER: &str = "quorate.io/cluster";

@@ -1,0 +1,3 @@
+//! The operator: brings `EtcdCluster` resources to what they say.
+
+pub mod crd;
