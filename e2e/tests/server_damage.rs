@@ -36,13 +36,19 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn a_store_without_its_log_is_refused() {
-    let mut cluster = Cluster::single(Flavour::Quorate).await.unwrap();
-    put_many(&cluster, 0, 0, 10).await;
-    cluster.member(0).terminate().await.unwrap();
-    std::fs::remove_dir_all(cluster.members()[0].data_dir().join("member/wal")).unwrap();
-    cluster.launch(0).unwrap();
-    let said = refusal(&mut cluster, 0).await;
-    assert!(said.contains("a part of the data folder is gone") && said.contains("member/wal"), "{said}");
+    // A store that was flushed, and one that holds nothing yet.
+    for was_stopped in [true, false] {
+        let mut cluster = Cluster::single(Flavour::Quorate).await.unwrap();
+        put_many(&cluster, 0, 0, 10).await;
+        match was_stopped {
+            true => drop(cluster.member(0).terminate().await.unwrap()),
+            false => cluster.member(0).kill().unwrap(),
+        }
+        std::fs::remove_dir_all(cluster.members()[0].data_dir().join("member/wal")).unwrap();
+        cluster.launch(0).unwrap();
+        let said = refusal(&mut cluster, 0).await;
+        assert!(said.contains("a part of the data folder is gone") && said.contains("member/wal"), "{said}");
+    }
 }
 
 #[tokio::test]

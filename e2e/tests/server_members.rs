@@ -267,6 +267,29 @@ async fn a_member_that_is_removed_while_it_restarts_ends_and_a_new_one_takes_its
 }
 
 #[tokio::test]
+async fn a_leader_is_removed_by_one_call() {
+    let mut cluster = Cluster::builder(Flavour::under_test(), 3).start().await.unwrap();
+    let leader = cluster.leader().await.unwrap();
+    let mut client = cluster.members()[(leader + 1) % 3].client().await.unwrap();
+    // Once a learner is let in, all have answered for as long as etcd's rules ask.
+    let learner = wait::until("a cluster that lets a learner in", CHANGE_LIMIT, async || {
+        let options = etcd_client::MemberAddOptions::new().with_is_learner();
+        Ok(match client.member_add(["http://127.0.0.1:1"], Some(options)).await {
+            Ok(added) => Look::Yes(added.member().unwrap().id()),
+            Err(error) => Look::NotYet(error.to_string()),
+        })
+    })
+    .await
+    .unwrap();
+    client.member_remove(learner).await.unwrap();
+    let peer_url = cluster.members()[leader].peer_url();
+    let members = client.member_list().await.unwrap();
+    let id = members.members().iter().find(|member| member.peer_urls() == [peer_url.clone()]).unwrap().id();
+    client.member_remove(id).await.unwrap();
+    assert!(cluster.member(leader).running().unwrap().end().await.unwrap().success());
+}
+
+#[tokio::test]
 async fn a_member_whose_cluster_has_more_learners_than_its_flag_allows_does_not_start() {
     let mut cluster = Cluster::builder(Flavour::under_test(), 1).flag("--max-learners=2").start().await.unwrap();
     let mut client = cluster.client().await.unwrap();

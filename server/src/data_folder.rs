@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// A file that says that the member of this folder was removed.
 const REMOVED: &str = "removed";
+/// A file that says that this folder has had a log.
+const BEGUN: &str = "begun";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -80,6 +82,20 @@ impl DataFolder {
     pub fn mark_removed(&self) -> Result<(), Error> {
         let path = self.member.join(REMOVED);
         fs::write(&path, []).map_err(|source| Error::Mark { path, source })
+    }
+
+    /// Notes, on disk when this returns, that there is a log: without it the member would be another.
+    pub fn mark_begun(&self) -> Result<(), Error> {
+        let path = self.member.join(BEGUN);
+        if path.exists() {
+            return Ok(());
+        }
+        let made = File::create(&path).and_then(|file| file.sync_all());
+        made.and_then(|()| File::open(&self.member)?.sync_all()).map_err(|source| Error::Mark { path, source })
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.member.join(BEGUN).exists()
     }
 
     pub fn is_removed(&self) -> bool {

@@ -46,11 +46,11 @@ pub enum Error {
     )]
     Store(#[from] store::Error),
     #[error(
-        "{} holds a store with entries up to {applied} and {} no log: a part of the data folder is gone. Put the log back, \
-         or remove the member from the cluster and add it again with an empty data folder",
-        store.display(), wal.display()
+        "{} is a member's that has run, and {} holds no log: a part of the data folder is gone. Put the log back, or remove the \
+         member from the cluster and add it again with an empty data folder",
+        member.display(), wal.display()
     )]
-    LogMissing { store: PathBuf, wal: PathBuf, applied: u64 },
+    LogMissing { member: PathBuf, wal: PathBuf },
     #[error(transparent)]
     Security(#[from] security::Error),
     #[error(transparent)]
@@ -186,6 +186,7 @@ async fn open(
     bootstrap::import(folder, &wal_dir, &wal_options)?;
     if Wal::exists(&wal_dir, &wal_options)? {
         let (wal, recovered) = Wal::open(&wal_dir, wal_options)?;
+        folder.mark_begun()?;
         let (store, writer) = open_store(&folder.store(), store_options).await?;
         bootstrap::check_learners(&store, config.max_learners)?;
         let identified = Identified::restarted(recovered.metadata.node_id, recovered.metadata.cluster_id);
@@ -204,15 +205,15 @@ async fn open(
     }
     let (store, writer) = open_store(&folder.store(), store_options).await?;
     // A new member's store is empty: this was another's, or its log is lost, and with it what it voted and acknowledged.
-    let applied = store.applied().index;
-    if applied > 0 {
-        return Err(Error::LogMissing { store: folder.store(), wal: wal_dir, applied });
+    if store.applied().index > 0 || folder.has_begun() {
+        return Err(Error::LogMissing { member: folder.member().to_owned(), wal: wal_dir });
     }
     let Some(identified) = stop.run_until_cancelled(bootstrap::begin(config, dial)).await else { return Ok(None) };
     let identified = identified?;
     let metadata = wal::Metadata { node_id: identified.member_id, cluster_id: identified.cluster_id };
     // The log comes last: a folder counts as a member's from then on.
     let wal = Wal::create(&wal_dir, metadata, wal_options)?;
+    folder.mark_begun()?;
     tracing::info!(
         local_member_id = format!("{:x}", identified.member_id),
         cluster_id = format!("{:x}", identified.cluster_id),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -105,13 +105,13 @@ impl Handle {
             && *id == inner.identity.member_id
             && membership.voter_ids().count() > 1
         {
-            inner.check(&change, &membership)?;
+            inner.check_patiently(&change, &membership).await?;
             // It could remove itself, but would have to go on leading until the others know.
             let successor = self.successor().ok_or(Error::NotLeader)?;
             self.move_leader(successor, inner.request_timeout).await?;
             return Err(Error::NotLeader);
         }
-        inner.check(&change, &membership)?;
+        inner.check_patiently(&change, &membership).await?;
         inner.write(change.on(&membership), &membership).await
     }
 }
@@ -194,6 +194,24 @@ impl Inner {
         }
     }
 
+    /// A new leader has not heard from everybody yet.
+    async fn check_patiently(&self, change: &Change, membership: &StoredMembership) -> Result<(), Error> {
+        loop {
+            match self.check(change, membership) {
+                Err(Error::Change(Refusal::Strict(strict::Refusal::Unhealthy))) if self.leads_newly() => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                checked => return checked,
+            }
+        }
+    }
+
+    /// In a cluster that has run for longer. Nobody can have answered this leader for as long as the rules ask for, but did others.
+    fn leads_newly(&self) -> bool {
+        let leader_since = self.status.borrow().leader_since;
+        self.started.elapsed() >= strict::STEADY && leader_since.is_some_and(|since| since.elapsed() < strict::STEADY)
+    }
+
     fn check(&self, change: &Change, membership: &StoredMembership) -> Result<(), Error> {
         self.check_members(change, membership)?;
         if self.rules.strict {
@@ -261,10 +279,10 @@ impl Inner {
             steady: BTreeSet::from([self.identity.member_id]),
             connected: BTreeSet::from([self.identity.member_id]),
         };
-        let now = Instant::now();
+        let leads_newly = self.leads_newly();
         for (id, since) in self.transport.active_since() {
             view.connected.insert(id);
-            if now.duration_since(since) >= strict::STEADY {
+            if leads_newly || since.elapsed() >= strict::STEADY {
                 view.steady.insert(id);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -15,6 +16,8 @@ use super::types::{self, TypeConfig};
 pub struct Status {
     /// The leader's member id; 0 while none is known, or the known one is silent.
     pub leader: u64,
+    /// Since when, as this member saw it.
+    pub leader_since: Option<Instant>,
     pub term: u64,
     /// This member does not vote.
     pub is_learner: bool,
@@ -44,6 +47,7 @@ impl Status {
             .collect();
         Self {
             leader: metrics.current_leader.unwrap_or_default(),
+            leader_since: None,
             term: types::term(metrics.vote.leader_id.term),
             is_learner: members.iter().any(|member| member.id == metrics.id && member.is_learner),
             members,
@@ -71,6 +75,7 @@ pub fn follow(
                 now.leader = 0;
             }
             status.send_if_modified(|before| {
+                now.leader_since = if before.leader == now.leader { before.leader_since } else { Some(Instant::now()) };
                 let changed = *before != now;
                 if before.leader != now.leader {
                     if now.leader != 0 {

@@ -12,7 +12,7 @@ pub struct View {
     pub voters: BTreeSet<u64>,
     /// Members that have run at least once.
     pub started: BTreeSet<u64>,
-    /// Members that answer now, for at least [`STEADY`]; this one among them.
+    /// Members that answer now, for at least [`STEADY`] or since a new leader took over; this one among them.
     pub steady: BTreeSet<u64>,
     /// Members that answer now, however short.
     pub connected: BTreeSet<u64>,
