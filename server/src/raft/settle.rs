@@ -13,8 +13,8 @@ use super::handle::{Error, Inner};
 use super::types::StoredMembership;
 
 const LOOK: Duration = Duration::from_millis(100);
-/// Leaders call ten times a second.
-const LEFT_ALONE: Duration = Duration::from_secs(3);
+/// Between two questions of a member that no leader calls.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// Looks until raft ends.
 pub fn keep(inner: Weak<Inner>, mut removed: watch::Receiver<bool>) {
@@ -64,12 +64,14 @@ impl Inner {
         }
     }
 
-    /// No leader has called for long, and the others were not asked for as long.
+    /// No leader calls, and the others were not asked since, or long ago.
     fn is_left_alone(&self) -> bool {
+        let silence = self.heard.lock().elapsed();
+        // At least two calls of a leader did not come.
         let silent =
-            self.status.borrow().leader != self.identity.member_id && self.heard.lock().elapsed() >= LEFT_ALONE;
+            self.status.borrow().leader != self.identity.member_id && silence >= self.transport.timing().call / 2;
         let mut asked = self.asked.lock();
-        let is_time = silent && asked.elapsed() >= LEFT_ALONE;
+        let is_time = silent && (asked.elapsed() > silence || asked.elapsed() >= ASK_AGAIN);
         if is_time {
             *asked = Instant::now();
         }

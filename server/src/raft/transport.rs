@@ -244,7 +244,15 @@ impl Transport {
     pub fn heed_refusal(&self, from: u64, status: &tonic::Status) {
         let cluster_id = status.metadata().get(CLUSTER_ID_HEADER).and_then(|value| value.to_str().ok());
         if let Some(cluster_id) = cluster_id.and_then(|value| u64::from_str_radix(value, 16).ok()) {
-            self.strangers.lock().insert(from, cluster_id);
+            let before = self.strangers.lock().insert(from, cluster_id);
+            if before != Some(cluster_id) {
+                tracing::warn!(
+                    remote_peer_id = format!("{from:x}"),
+                    remote_peer_cluster_id = format!("{cluster_id:x}"),
+                    local_member_cluster_id = format!("{:x}", self.identity.cluster_id),
+                    "request sent was ignored by remote peer due to cluster ID mismatch"
+                );
+            }
         }
         if status.metadata().contains_key(REMOVED_HEADER) {
             self.note_removal();
