@@ -1,0 +1,49 @@
+//! Names of a cluster's objects.
+
+use crate::crd::tls::Mode;
+use crate::crd::{EtcdCluster, EtcdMember};
+use kube::ResourceExt;
+
+pub const CLIENT_PORT: i32 = 2379;
+pub const PEER_PORT: i32 = 2380;
+pub const METRICS_PORT: i32 = 2381;
+
+/// The headless Service that gives each member its name.
+pub fn peers(cluster: &str) -> String {
+    format!("{cluster}-peers")
+}
+
+/// The Service for clients.
+pub fn client(cluster: &str) -> String {
+    format!("{cluster}-client")
+}
+
+pub fn volume(member: &str) -> String {
+    format!("data-{member}")
+}
+
+/// By which a member is found inside of Kubernetes.
+pub fn host(member: &EtcdMember) -> String {
+    host_of(&member.name_any(), &member.spec.cluster, &member.namespace().unwrap_or_default())
+}
+
+fn host_of(member: &str, cluster: &str, namespace: &str) -> String {
+    format!("{member}.{}.{namespace}.svc", peers(cluster))
+}
+
+pub fn scheme(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Auto => "https",
+        Mode::Off => "http",
+    }
+}
+
+pub fn peer_url(cluster: &EtcdCluster, member: &str) -> String {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let host = host_of(member, &cluster.name_any(), &namespace);
+    format!("{}://{host}:{PEER_PORT}", scheme(cluster.spec.tls.peer.mode))
+}
+
+pub fn client_url(cluster: &EtcdCluster, member: &EtcdMember) -> String {
+    format!("{}://{}:{CLIENT_PORT}", scheme(cluster.spec.tls.client.mode), host(member))
+}

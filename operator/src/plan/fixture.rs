@@ -1,0 +1,301 @@
+//! A cluster that exists in memory alone: it does what a plan's steps ask for, as far as a fault lets it.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PersistentVolumeClaim, Pod,
+    PodCondition, PodSpec, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::replace::CONTAINER;
+use super::step::{Decision, Step};
+use super::{membership, presence, quorum};
+use crate::crd::member::Begins;
+use crate::crd::{EtcdCluster, EtcdMember};
+use crate::desired::name;
+use crate::observe::{Answer, Etcd, Member, Row, View, World};
+
+pub(super) const CLUSTER_ID: u64 = 0xc1;
+/// What the leader has applied.
+const APPLIED: u64 = 1000;
+
+/// How a step ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// The operator ended before it did anything.
+    Before,
+    /// It was done, and the operator ended before it heard so.
+    After,
+}
+
+pub(super) struct Sim {
+    pub cluster: EtcdCluster,
+    pub records: BTreeMap<String, EtcdMember>,
+    pub pods: BTreeMap<String, Pod>,
+    pub volumes: BTreeMap<String, PersistentVolumeClaim>,
+    pub rows: Vec<Row>,
+    pub leader: u64,
+    /// Members whose processes can't serve, whatever their pods look like.
+    pub down: Vec<u64>,
+    pub now: Timestamp,
+    next: u64,
+    /// Everything that was done, in order.
+    pub done: Vec<Step>,
+}
+
+impl Sim {
+    pub fn new(replicas: i32) -> Self {
+        let mut cluster = EtcdCluster::new("a", serde_json::from_value(json!({"replicas": replicas})).unwrap());
+        cluster.metadata.namespace = Some("ns".to_owned());
+        cluster.metadata.uid = Some("uid".to_owned());
+        Self {
+            cluster,
+            records: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            rows: Vec::new(),
+            leader: 0,
+            down: Vec::new(),
+            now: Timestamp::from_second(1_700_000_000).unwrap(),
+            next: 1,
+            done: Vec::new(),
+        }
+    }
+
+    /// A cluster that has formed and is as wanted.
+    pub fn settled(replicas: i32) -> Self {
+        let mut sim = Self::new(replicas);
+        sim.settle();
+        sim
+    }
+
+    pub fn scale(&mut self, replicas: i32) {
+        self.cluster.spec.replicas = replicas;
+    }
+
+    pub fn world(&self) -> World {
+        let members = self.records.iter().map(|(name, record)| Member {
+            object: record.clone(),
+            pod: self.pods.get(name).cloned(),
+            volume: self.volumes.get(&name::volume(name)).cloned(),
+        });
+        World {
+            cluster: self.cluster.clone(),
+            members: members.collect(),
+            etcd: self.etcd(),
+            now: self.now,
+            fresh_name: format!("a-{:05}", self.next),
+        }
+    }
+
+    fn serves(&self, row: &Row) -> bool {
+        let pod = self.pods.values().find(|pod| row.peer_urls[0].contains(&format!("//{}.", pod.name_any())));
+        pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) && !self.down.contains(&row.id)
+    }
+
+    fn etcd(&self) -> Etcd {
+        let serving: Vec<&Row> = self.rows.iter().filter(|row| self.serves(row) && !row.name.is_empty()).collect();
+        let voters = self.rows.iter().filter(|row| !row.is_learner).count();
+        if self.pods.is_empty() {
+            return Etcd::Nobody;
+        }
+        if voters == 0 || serving.iter().filter(|row| !row.is_learner).count() < voters / 2 + 1 {
+            return Etcd::Silent("no answer".to_owned());
+        }
+        let answer = Answer { version: "3.7.3".to_owned(), database_bytes: 0, applied: APPLIED, leader: self.leader };
+        Etcd::Seen(View {
+            cluster_id: CLUSTER_ID,
+            rows: self.rows.clone(),
+            answers: serving.iter().map(|row| (row.id, answer.clone())).collect(),
+        })
+    }
+
+    pub fn view(&self) -> View {
+        match self.etcd() {
+            Etcd::Seen(view) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What Kubernetes and the members do by themselves: pods for records that may start, names for members that did, a leader.
+    pub fn breathe(&mut self) {
+        self.now += SignedDuration::from_secs(1);
+        self.pods.retain(|_, pod| pod.metadata.deletion_timestamp.is_none());
+        let world = self.world();
+        for member in &world.members {
+            let volume = name::volume(&member.name());
+            if presence::wants_volume(&world, member) {
+                self.volumes.insert(volume.clone(), claim(&volume));
+            }
+            if presence::wants_pod(&world, member) && member.pod.is_none() {
+                self.pods.insert(member.name(), pod(&member.name(), self.now));
+            }
+        }
+        for (name, record) in &mut self.records {
+            if !self.pods.contains_key(name) {
+                continue;
+            }
+            let url = record.spec.peer_url.clone();
+            if record.spec.begins == Begins::Forming && self.rows.is_empty() {
+                let id = self.next;
+                self.next += 1;
+                self.rows.push(Row { id, name: name.clone(), peer_urls: vec![url], is_learner: false });
+                self.cluster.status.get_or_insert_default().cluster_id = Some(format!("{CLUSTER_ID:x}"));
+            } else if let Some(row) = self.rows.iter_mut().find(|row| row.peer_urls[0] == url) {
+                row.name.clone_from(name);
+            }
+        }
+        let leads = |sim: &Self, id| sim.rows.iter().any(|row| row.id == id && !row.is_learner && sim.serves(row));
+        if !leads(self, self.leader) {
+            let next = self.rows.iter().find(|row| !row.is_learner && self.serves(row));
+            self.leader = next.map_or(0, |row| row.id);
+        }
+    }
+
+    /// One reconcile. A member list that would lose its quorum by a step is a bug of the plan.
+    pub fn reconcile(&mut self, fault: Fault) -> Decision {
+        let world = self.world();
+        let decision = membership::next(&world);
+        if let (Some(step), true) = (&decision.step, fault != Fault::Before) {
+            if let Step::Remove { id, .. } = step {
+                assert!(quorum::can_remove(&self.view(), *id), "{step:?} risks the quorum");
+            }
+            self.act(step.clone());
+        }
+        self.next += 1;
+        decision
+    }
+
+    fn act(&mut self, step: Step) {
+        match step.clone() {
+            Step::Intend(mut member) => {
+                member.metadata.creation_timestamp = Some(Time(self.now));
+                self.records.insert(member.name_any(), *member);
+            }
+            Step::Announce { peer_url, .. } => {
+                assert!(self.rows.iter().all(|row| !row.is_learner), "two learners");
+                let id = self.next;
+                self.rows.push(Row { id, name: String::new(), peer_urls: vec![peer_url], is_learner: true });
+            }
+            Step::Record { member, id, initial_cluster } => {
+                let spec = &mut self.records.get_mut(&member).unwrap().spec;
+                spec.id = Some(format!("{id:x}"));
+                spec.initial_cluster = Some(initial_cluster);
+            }
+            Step::Disarm { member } => self.records.get_mut(&member).unwrap().spec.begins = Begins::Joined,
+            Step::Promote { id, .. } => self.rows.iter_mut().find(|row| row.id == id).unwrap().is_learner = false,
+            Step::Dismiss { member, why } => self.records.get_mut(&member).unwrap().spec.leaves = Some(why),
+            Step::HandOver { from, to } => {
+                assert_eq!(self.leader, from);
+                self.leader = to;
+            }
+            Step::Remove { id, .. } => self.rows.retain(|row| row.id != id),
+            Step::DeletePod { pod, .. } => {
+                let now = Time(self.now);
+                self.pods.get_mut(&pod).unwrap().metadata.deletion_timestamp = Some(now);
+            }
+            Step::DeleteVolume { volume, .. } => drop(self.volumes.remove(&volume).unwrap()),
+            Step::Forget { member } => drop(self.records.remove(&member).unwrap()),
+        }
+        self.done.push(step);
+    }
+
+    /// Until nothing is to be done any more.
+    pub fn settle(&mut self) -> Decision {
+        for _ in 0..200 {
+            self.breathe();
+            let decision = self.reconcile(Fault::None);
+            if decision.step.is_none() && decision.situation.phase != crate::crd::status::Phase::Changing {
+                self.breathe();
+                let again = membership::next(&self.world());
+                if again == decision && again.situation.phase != crate::crd::status::Phase::Forming {
+                    return decision;
+                }
+            }
+        }
+        panic!("it never settles: {:#?}", self.done.iter().rev().take(10).collect::<Vec<_>>());
+    }
+
+    pub fn kinds(&self) -> Vec<&'static str> {
+        self.done.iter().map(Step::kind).collect()
+    }
+
+    pub fn name_of(&self, id: u64) -> String {
+        self.rows.iter().find(|row| row.id == id).unwrap().name.clone()
+    }
+
+    pub fn follower(&self) -> u64 {
+        self.rows.iter().map(|row| row.id).find(|id| *id != self.leader).unwrap()
+    }
+
+    /// The pod's container ended with these words, and waits to be started again.
+    pub fn says_at_its_end(&mut self, id: u64, words: &str) {
+        self.down.push(id);
+        let name = self.name_of(id);
+        let status = &mut self.container(&name)[0];
+        status.ready = false;
+        status.state = Some(ContainerState {
+            waiting: Some(ContainerStateWaiting { reason: Some("CrashLoopBackOff".to_owned()), ..Default::default() }),
+            ..Default::default()
+        });
+        status.last_state = Some(ContainerState {
+            terminated: Some(ContainerStateTerminated { message: Some(words.to_owned()), ..Default::default() }),
+            ..Default::default()
+        });
+    }
+
+    fn container(&mut self, name: &str) -> &mut Vec<ContainerStatus> {
+        let status = self.pods.get_mut(name).unwrap().status.as_mut().unwrap();
+        status.container_statuses.as_mut().unwrap()
+    }
+
+    /// The node is silent: its pod's condition turns, and nothing else does.
+    pub fn loses_its_node(&mut self, id: u64) {
+        self.down.push(id);
+        let name = self.name_of(id);
+        let now = self.now;
+        let status = self.pods.get_mut(&name).unwrap().status.as_mut().unwrap();
+        status.conditions = Some(vec![PodCondition {
+            type_: "Ready".to_owned(),
+            status: "False".to_owned(),
+            last_transition_time: Some(Time(now)),
+            ..Default::default()
+        }]);
+    }
+}
+
+fn metadata(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), uid: Some(format!("uid-{name}")), ..ObjectMeta::default() }
+}
+
+fn claim(name: &str) -> PersistentVolumeClaim {
+    PersistentVolumeClaim { metadata: metadata(name), ..Default::default() }
+}
+
+fn pod(name: &str, now: Timestamp) -> Pod {
+    Pod {
+        metadata: metadata(name),
+        spec: Some(PodSpec { node_name: Some(format!("node-{name}")), ..PodSpec::default() }),
+        status: Some(PodStatus {
+            phase: Some("Running".to_owned()),
+            conditions: Some(vec![PodCondition {
+                type_: "Ready".to_owned(),
+                status: "True".to_owned(),
+                last_transition_time: Some(Time(now)),
+                ..Default::default()
+            }]),
+            container_statuses: Some(vec![ContainerStatus {
+                name: CONTAINER.to_owned(),
+                ready: true,
+                started: Some(true),
+                ..Default::default()
+            }]),
+            ..PodStatus::default()
+        }),
+    }
+}

@@ -1,0 +1,102 @@
+//! One more member: a record of it, the cluster learns of it, it starts without a vote, catches up, and gets its vote.
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+use super::quorum;
+use super::step::{Decision, Situation, Step};
+use crate::crd::condition::Reason;
+use crate::crd::member::{Begins, Leaves};
+use crate::crd::status::Phase;
+use crate::desired;
+use crate::observe::{Member, View, World};
+
+/// The first member of a cluster that never was.
+pub fn form(world: &World) -> Decision {
+    let member = desired::member::first(&world.cluster, &world.fresh_name);
+    let message = format!("{} is to form the cluster", member.name_any());
+    Situation::new(Phase::Forming, Reason::Forming, message).with(Step::Intend(Box::new(member)))
+}
+
+fn growing(message: String) -> Situation {
+    Situation::new(Phase::Changing, Reason::Growing, message)
+}
+
+/// The cluster knows a member, and its record doesn't say so yet: the answer to the announcement was lost, or it was not written down.
+pub fn record(world: &World, view: &View) -> Option<Decision> {
+    let (member, row) = world.members.iter().find_map(|member| {
+        let row = member.row(&view.rows)?;
+        let spec = &member.object.spec;
+        (spec.id.is_none() || spec.initial_cluster.is_none()).then_some((member, row))
+    })?;
+    let step = Step::Record {
+        member: member.name(),
+        id: row.id,
+        initial_cluster: view.initial_cluster(&member.name(), row.id),
+    };
+    Some(growing(format!("the cluster knows {}", member.name())).with(step))
+}
+
+/// A record that the cluster knows nothing of yet.
+fn is_intent(member: &Member, view: &View) -> bool {
+    member.object.spec.id.is_none() && member.row(&view.rows).is_none()
+}
+
+/// Voters that will be there when everything that leaves has left.
+fn staying(world: &World, view: &View) -> usize {
+    let leaves = |id| world.members.iter().any(|member| member.id() == Some(id) && member.object.spec.leaves.is_some());
+    view.voters().filter(|row| !leaves(row.id)).count()
+}
+
+pub fn announce(world: &World, view: &View) -> Option<Decision> {
+    let member = world.members.iter().find(|member| is_intent(member, view))?;
+    let name = member.name();
+    if staying(world, view) >= world.wanted() {
+        return Some(growing(format!("{name} is not wanted any more")).with(Step::Forget { member: name }));
+    }
+    if view.learners().next().is_some() {
+        return None;
+    }
+    let step = Step::Announce { member: name.clone(), peer_url: member.object.spec.peer_url.clone() };
+    Some(growing(format!("{name} is to join")).with(step))
+}
+
+/// The learner, if there is one: it gets its vote, or it is given up, or it needs time.
+pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
+    let row = view.learners().next()?;
+    let member = world.member_of(row)?;
+    let name = member.name();
+    if staying(world, view) >= world.wanted() {
+        let step = Step::Dismiss { member: name.clone(), why: Leaves::ScaleDown };
+        return Some(growing(format!("{name} is not wanted any more")).with(step));
+    }
+    if row.name.is_empty() || !view.has_caught_up(row.id) {
+        let limit = SignedDuration::from_secs(world.cluster.spec.repair.learner_timeout_seconds);
+        let since = member.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        if since.is_some_and(|since| world.now.duration_since(since) > limit) {
+            let message = format!(
+                "{name} has not caught up within spec.repair.learnerTimeoutSeconds, and another takes its place"
+            );
+            let step = Step::Dismiss { member: name, why: Leaves::Replaced };
+            return Some(Situation::new(Phase::Changing, Reason::Replacing, message).with(step));
+        }
+        let what = if row.name.is_empty() { "start" } else { "catch up" };
+        return Some(growing(format!("waiting for {name} to {what}")).waiting());
+    }
+    if !quorum::can_promote(view, row.id) {
+        return Some(
+            growing(format!("{name} has caught up; waiting for the other members to serve before it votes")).waiting(),
+        );
+    }
+    Some(growing(format!("{name} has caught up and gets its vote")).with(Step::Promote { member: name, id: row.id }))
+}
+
+/// Fewer voters than wanted, and nothing under way.
+pub fn intend(world: &World, view: &View) -> Option<Decision> {
+    if view.rows.len() >= world.wanted() {
+        return None;
+    }
+    let member = desired::member::joining(&world.cluster, &world.fresh_name);
+    debug_assert_eq!(member.spec.begins, Begins::Joining);
+    Some(growing(format!("{} is to join", member.name_any())).with(Step::Intend(Box::new(member))))
+}

@@ -1,0 +1,127 @@
+//! The order of precedence: what an interrupted change left behind comes first, then what is broken, then what is wanted.
+
+use super::step::{Decision, Situation, Step};
+use super::{grow, quorum, replace, shrink};
+use crate::crd::condition::Reason;
+use crate::crd::member::Begins;
+use crate::crd::status::Phase;
+use crate::observe::{Etcd, View, World};
+
+/// The step that comes next for a cluster that is neither paused nor being deleted.
+pub fn next(world: &World) -> Decision {
+    if world.members.is_empty() {
+        return without_members(world);
+    }
+    if world.wanted() == 0 {
+        return hibernate(world);
+    }
+    if let Some(decision) = replace::ended_pod(world) {
+        return decision;
+    }
+    match &world.etcd {
+        Etcd::Seen(view) => with_view(world, view),
+        Etcd::Nobody | Etcd::Silent(_) => silent(world),
+    }
+}
+
+fn without_members(world: &World) -> Decision {
+    match world.cluster_id() {
+        None if world.wanted() == 0 => {
+            Situation::new(Phase::Hibernated, Reason::Hibernated, "no members are wanted, and none were ever made").waiting()
+        }
+        None => grow::form(world),
+        Some(id) => Situation::new(
+            Phase::Unavailable,
+            Reason::QuorumLost,
+            format!(
+                "all EtcdMember resources of cluster {id:x} are gone; nothing new is formed in its place, since volumes with its data \
+                 may be left. Restore the resources from a backup, or delete the EtcdCluster and make it anew"
+            ),
+        )
+        .waiting(),
+    }
+}
+
+fn hibernate(world: &World) -> Decision {
+    let situation = |message: &str| Situation::new(Phase::Hibernated, Reason::Hibernated, message);
+    let mut pods = world.members.iter().filter_map(|member| member.pod.as_ref());
+    match pods.find(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        Some(pod) => situation("the members stop; their volumes stay").with(replace::delete_pod(pod)),
+        None => situation("the members are stopped; their volumes are kept").waiting(),
+    }
+}
+
+/// Nobody gave a list: nothing is decided about members.
+fn silent(world: &World) -> Decision {
+    let why = match &world.etcd {
+        Etcd::Silent(why) => format!(" ({why})"),
+        Etcd::Nobody | Etcd::Seen(_) => String::new(),
+    };
+    if world.cluster_id().is_none() {
+        let message = format!("waiting for the first member to serve{why}");
+        return Situation::new(Phase::Forming, Reason::Forming, message).waiting();
+    }
+    let message = format!("no quorum of the members answers{why}; the members are left as they are");
+    Situation::new(Phase::Unavailable, Reason::QuorumLost, message).waiting()
+}
+
+fn with_view(world: &World, view: &View) -> Decision {
+    if let Some(latched) = world.cluster_id().filter(|latched| *latched != view.cluster_id) {
+        return Situation::new(
+            Phase::Invalid,
+            Reason::UnknownMember,
+            format!(
+                "the members say that they are of cluster {:x}, and this was cluster {latched:x}: nothing is done with them",
+                view.cluster_id
+            ),
+        )
+        .waiting();
+    }
+    let steps = [
+        disarm,
+        grow::record,
+        shrink::finish_departure,
+        shrink::remove_strangers,
+        shrink::depart,
+        grow::settle_learner,
+        grow::announce,
+        replace::dismiss_broken,
+        shrink::dismiss_surplus,
+        grow::intend,
+    ];
+    if !quorum::can_change(view) {
+        return lost_quorum(view);
+    }
+    steps.iter().find_map(|step| step(world, view)).unwrap_or_else(|| steady(world, view))
+}
+
+/// Some member gave a list, but too few follow the leader to change anything.
+fn lost_quorum(view: &View) -> Decision {
+    let message = format!(
+        "{} of {} voting members serve, too few to agree on anything; the members are left as they are",
+        view.ready_voters().len(),
+        view.voters().count()
+    );
+    Situation::new(Phase::Unavailable, Reason::QuorumLost, message).waiting()
+}
+
+/// Once the cluster has formed, its first member must not form another on an empty volume.
+fn disarm(world: &World, view: &View) -> Option<Decision> {
+    let armed = world.members.iter().find(|member| {
+        member.object.spec.begins != Begins::Joined
+            && member.row(&view.rows).is_some_and(|row| !row.name.is_empty() && view.is_ready(row.id))
+            && member.id().is_some()
+    })?;
+    let situation = Situation::new(Phase::Forming, Reason::Forming, format!("{} serves", armed.name()));
+    Some(situation.with(Step::Disarm { member: armed.name() }))
+}
+
+fn steady(world: &World, view: &View) -> Decision {
+    let (ready, wanted) = (view.ready_voters().len(), world.wanted());
+    if ready < wanted {
+        let away: Vec<&str> = view.voters().filter(|row| !view.is_ready(row.id)).map(|row| row.name.as_str()).collect();
+        let message = format!("{ready} of {wanted} members serve; waiting for {}", away.join(", "));
+        return Situation::new(Phase::Degraded, Reason::MembersMissing, message).waiting();
+    }
+    Situation::new(Phase::Running, Reason::AsWanted, format!("all {wanted} members serve")).waiting()
+}
