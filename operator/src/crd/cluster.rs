@@ -13,7 +13,7 @@ use super::storage::Storage;
 use super::tls::Tls;
 
 /// A cluster of etcd members. The operator forms it from one member, and adds and removes the others one at a time.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "quorate.io",
     version = "v1alpha1",

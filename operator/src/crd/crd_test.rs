@@ -41,6 +41,16 @@ fn an_empty_spec_is_a_cluster_of_three() {
     assert_eq!(spec.tls.client.mode, tls::Mode::Auto);
 }
 
+/// A part that is not given and one that is given empty are the same: two sources of defaults would differ one day.
+#[test]
+fn defaults_have_one_source() {
+    let spec: EtcdClusterSpec = serde_json::from_value(json!({})).unwrap();
+    let parts = ["image", "storage", "resources", "etcd", "tls", "podTemplate", "repair"];
+    let empty = parts.iter().map(|part| ((*part).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>();
+    assert_eq!(serde_json::from_value::<EtcdClusterSpec>(Value::Object(empty)).unwrap(), spec);
+    assert_eq!(serde_json::from_value::<storage::Reclaim>(json!({})).unwrap(), storage::Reclaim::default());
+}
+
 #[test]
 fn contradictions_are_refused_by_the_name_of_the_field() {
     for (spec, words) in [

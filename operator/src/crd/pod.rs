@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The members' pods.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
     /// More labels. Those of the operator win.
@@ -58,6 +58,23 @@ pub struct PodTemplate {
 
 fn grace() -> i64 {
     30
+}
+
+impl Default for PodTemplate {
+    fn default() -> Self {
+        Self {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            anti_affinity: AntiAffinity::default(),
+            affinity: None,
+            topology_spread_constraints: Vec::new(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            priority_class_name: None,
+            security_context: None,
+            termination_grace_period_seconds: grace(),
+        }
+    }
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -47,3 +47,23 @@ pub fn peer_url(cluster: &EtcdCluster, member: &str) -> String {
 pub fn client_url(cluster: &EtcdCluster, member: &EtcdMember) -> String {
     format!("{}://{}:{CLIENT_PORT}", scheme(cluster.spec.tls.client.mode), host(member))
 }
+
+/// Certificate and key by which clients know members.
+pub fn server_secret(cluster: &str) -> String {
+    format!("{cluster}-server-tls")
+}
+
+/// Certificate and key by which members know each other.
+pub fn peer_secret(cluster: &str) -> String {
+    format!("{cluster}-peer-tls")
+}
+
+/// Certificate and key for clients.
+pub fn client_secret(cluster: &str) -> String {
+    format!("{cluster}-client-tls")
+}
+
+/// The cluster's authority.
+pub fn authority_secret(cluster: &str) -> String {
+    format!("{cluster}-ca")
+}

@@ -11,12 +11,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::replace::CONTAINER;
 use super::step::{Decision, Step};
 use super::{membership, presence, quorum};
 use crate::crd::member::Begins;
 use crate::crd::{EtcdCluster, EtcdMember};
 use crate::desired::name;
+use crate::desired::pod::CONTAINER;
 use crate::observe::{Answer, Etcd, Member, Row, View, World};
 
 pub(super) const CLUSTER_ID: u64 = 0xc1;

@@ -9,6 +9,7 @@ use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
 use crate::crd::repair::Auto;
 use crate::crd::status::Phase;
+use crate::desired::pod::CONTAINER;
 use crate::observe::{Member, Row, View, World};
 
 /// What a member says at its end when its data is gone or can't be used; see the server's page on reasons to stop.
@@ -20,8 +21,6 @@ const DATA_LOST: [&str; 5] = [
     "has been permanently removed from the cluster",
 ];
 
-/// The etcd container in members' pods.
-pub const CONTAINER: &str = "etcd";
 /// After the time that a pod has to end by itself, its node is taken for gone.
 const NODE_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 

@@ -10,7 +10,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("tls", &[]),
     ("server", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
     ("ctl", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
-    ("operator", &["quorate-proto"]),
+    ("operator", &["quorate-proto", "quorate-tls"]),
     ("e2e", &["quorate-proto", "quorate-format"]),
     ("xtask", &[]),
 ];
