@@ -4,7 +4,7 @@
 #   make run      one member on 127.0.0.1:2379
 #   make test     every test; the last line is `N passed, M failed`
 #   make verify   the gate before a commit: changes nothing
-#   make fix      formats, and repairs what clippy can repair
+#   make fix      formats, writes crds/, and repairs what clippy can repair
 #   make bench    etcd's load generator against three members of ours and three of upstream's
 
 # Everything built lives outside the checkout and survives it: RocksDB's C++ alone takes minutes.

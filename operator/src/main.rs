@@ -1,5 +1,6 @@
 //! `quorate-operator`: parse, run, exit.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,21 +16,31 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Prints the custom resource definitions, for `kubectl apply --server-side -f -`.
-    Crds,
+    Crds {
+        /// Writes a file for each into this folder instead.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
-    let printed = match Arguments::parse().command {
-        Command::Crds => crd::definitions().iter().try_for_each(|(_, definition)| {
-            println!("---\n{}", crd::yaml(definition)?.trim_end());
-            Ok::<_, serde_norway::Error>(())
-        }),
-    };
-    match printed {
+    let Command::Crds { folder } = Arguments::parse().command;
+    match crds(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quorate-operator: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn crds(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    for (file, definition) in crd::definitions() {
+        let text = crd::yaml(&definition)?;
+        match &folder {
+            Some(folder) => std::fs::write(folder.join(file), text)?,
+            None => print!("---\n{text}"),
+        }
+    }
+    Ok(())
 }

@@ -26,6 +26,7 @@ pub fn verify(place: &Place) -> Result<(), Failure> {
 pub fn fix(place: &Place) -> Result<(), Failure> {
     let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"];
     run::run(cargo(place, &clippy))?;
+    run::run(cargo(place, &["run", "--release", "--package", "quorate-operator", "--", "crds", "--folder", "crds"]))?;
     run::run(cargo(place, &["fmt", "--all"]))
 }
 
