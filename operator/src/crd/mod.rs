@@ -5,6 +5,8 @@
 //! - [`member`]: `EtcdMember`, the operator's own record of one member.
 //! - [`label`]: how the objects of a cluster are found.
 
+#![allow(clippy::duplicated_attributes, reason = "columns of a kind may have one type")]
+
 pub mod cluster;
 pub mod condition;
 pub mod label;
