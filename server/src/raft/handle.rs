@@ -86,7 +86,6 @@ pub(super) struct Inner {
     pub rules: Rules,
     /// Held while the members change.
     pub reconfiguring: tokio::sync::Mutex<()>,
-    pub started: Instant,
     /// When a leader last called.
     pub heard: Arc<parking_lot::Mutex<Instant>>,
     /// When this member, left alone, last asked the others whether it is one of them.

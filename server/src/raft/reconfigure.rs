@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -206,10 +207,11 @@ impl Inner {
         }
     }
 
-    /// In a cluster that has run for longer. Nobody can have answered this leader for as long as the rules ask for, but did others.
+    /// It took over from another leader. Nobody can have answered this one for as long as the rules ask for, but did others.
     fn leads_newly(&self) -> bool {
         let leader_since = self.status.borrow().leader_since;
-        self.started.elapsed() >= strict::STEADY && leader_since.is_some_and(|since| since.elapsed() < strict::STEADY)
+        let has_known_leaders = self.counts.leader_changes.load(Ordering::Relaxed) > 1;
+        has_known_leaders && leader_since.is_some_and(|since| since.elapsed() < strict::STEADY)
     }
 
     fn check(&self, change: &Change, membership: &StoredMembership) -> Result<(), Error> {

@@ -112,7 +112,6 @@ pub async fn start(
         unfit: tokio::sync::watch::Sender::new(None),
         rules: options.rules,
         reconfiguring: tokio::sync::Mutex::default(),
-        started: Instant::now(),
         heard,
         asked: parking_lot::Mutex::new(Instant::now()),
         // etcd's bound: five seconds for queueing, computation and disk, and two elections.
