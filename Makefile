@@ -2,6 +2,7 @@
 #
 #   make build    etcd, etcdctl and etcdutl in bin/
 #   make run      one member on 127.0.0.1:2379
+#   make demo     a Kubernetes on this machine with the operator and a cluster of three
 #   make test     every test; the last line is `N passed, M failed`
 #   make verify   the gate before a commit: changes nothing
 #   make fix      formats, writes crds/, and repairs what clippy can repair
@@ -13,10 +14,10 @@ export CARGO_TARGET_DIR ?= $(QUORATE_CACHE)/target
 
 XTASK = cargo run --release --quiet --package xtask --
 
-# side-by-side, large-store, failover, catch-up or restore
+# side-by-side, large-store, failover, catch-up, restore, operator-marks or operator-scale
 BENCH ?= side-by-side
 
-.PHONY: build run test verify fix bench
+.PHONY: build run demo test verify fix bench
 
 build:
 	@scripts/install-packages build
@@ -31,6 +32,14 @@ run: build
 	  '  bin/etcdctl watch --prefix greet' \
 	  'Ctrl-C ends it; the data stays. Other flags: make run ARGS="--listen-client-urls=..."' ''
 	@exec bin/etcd $(ARGS)
+
+demo:
+	@scripts/install-packages test
+	@scripts/claim-target
+	@$(XTASK) build
+	@$(XTASK) tools
+	@$(XTASK) images
+	@cargo run --release --quiet --package quorate-e2e --bin demo -- $(ARGS)
 
 test:
 	@scripts/install-packages test
@@ -50,5 +59,6 @@ bench:
 	@scripts/install-packages test
 	@scripts/claim-target
 	@$(XTASK) build
-	@$(XTASK) tools etcd etcd-tools
+	@$(XTASK) tools $(if $(filter operator-%,$(BENCH)),,etcd etcd-tools)
+	@$(if $(filter operator-%,$(BENCH)),$(XTASK) images)
 	@cargo run --release --package quorate-e2e --bin $(BENCH) -- $(ARGS)

@@ -55,9 +55,25 @@ impl std::fmt::Display for Flavour {
     }
 }
 
+/// The operator.
+pub fn operator() -> Result<PathBuf, Error> {
+    Flavour::Quorate.find("quorate-operator")
+}
+
+/// kubectl's plugin.
+pub fn plugin() -> Result<PathBuf, Error> {
+    Flavour::Quorate.find("kubectl-quorate")
+}
+
 /// A foreign tool that `cargo xtask tools` builds: `benchmark`, `etcd-dump-logs`, `kube-apiserver`, `kubectl`, …
 pub fn tool(name: &str) -> Result<PathBuf, Error> {
     present(tools_dir().join(name), "`cargo xtask tools` builds it; QUORATE_TOOLS names its folder")
+}
+
+/// The archive of an image that `cargo xtask images` makes: `server`, `debug`, `pause`, …
+pub fn image(name: &str) -> Result<PathBuf, Error> {
+    let remedy = "`cargo xtask images` makes it; QUORATE_IMAGES names its folder";
+    present(images_dir().join(format!("{name}.tar")), remedy)
 }
 
 fn present(path: PathBuf, remedy: &'static str) -> Result<PathBuf, Error> {
@@ -65,13 +81,18 @@ fn present(path: PathBuf, remedy: &'static str) -> Result<PathBuf, Error> {
 }
 
 /// `QUORATE_BIN`, else `bin/` of the checkout.
-fn own_dir() -> PathBuf {
+pub fn own_dir() -> PathBuf {
     std::env::var_os("QUORATE_BIN").map_or_else(|| repository().join("bin"), PathBuf::from)
 }
 
 /// `QUORATE_TOOLS`, else `bin/tools/` of the checkout.
 fn tools_dir() -> PathBuf {
     std::env::var_os("QUORATE_TOOLS").map_or_else(|| repository().join("bin/tools"), PathBuf::from)
+}
+
+/// `QUORATE_IMAGES`, else `bin/images/` of the checkout.
+fn images_dir() -> PathBuf {
+    std::env::var_os("QUORATE_IMAGES").map_or_else(|| repository().join("bin/images"), PathBuf::from)
 }
 
 /// The checkout, as cargo says at run time: another checkout with the same target folder may have built this program.

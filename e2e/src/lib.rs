@@ -5,7 +5,7 @@
 //! - [`binaries`]: which file is run; [`port`]: ports nobody else gets; [`process`]: one child and its signals.
 //! - [`member`], [`cluster`]: etcd members on this machine. [`ctl`]: etcdctl and etcdutl.
 //! - [`secured`]: a [`cluster`] with TLS everywhere.
-//! - [`kubernetes`]: a kube-apiserver whose etcd is a [`cluster`].
+//! - [`kubernetes`]: a kube-apiserver whose etcd is a [`cluster`], and whole Kubernetes with nodes.
 //! - [`history`]: what clients saw, and whether that can be true.
 //! - [`transcript`]: outputs of two command lines, made comparable.
 //! - [`cost`]: processor time and memory of a process, for the bench.

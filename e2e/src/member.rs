@@ -180,8 +180,13 @@ impl Member {
 
 /// A client of the given endpoints whose calls end in bounded time.
 pub async fn connect(endpoints: &[String]) -> Result<Client, Error> {
-    let options = ConnectOptions::new().with_connect_timeout(CALL_LIMIT).with_timeout(CALL_LIMIT);
-    Client::connect(endpoints, Some(options)).await.map_err(Error::client(format!("connecting to {endpoints:?}")))
+    Client::connect(endpoints, Some(connect_options()))
+        .await
+        .map_err(Error::client(format!("connecting to {endpoints:?}")))
+}
+
+pub(crate) fn connect_options() -> ConnectOptions {
+    ConnectOptions::new().with_connect_timeout(CALL_LIMIT).with_timeout(CALL_LIMIT)
 }
 
 fn url(is_secured: bool, port: &Port) -> String {

@@ -96,6 +96,11 @@ impl Process {
         .await
     }
 
+    /// Waits, without a limit, for the end of a process that cannot but end.
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        self.child.wait().map_err(Error::io(format!("waiting for {}", self.name)))
+    }
+
     /// SIGSTOP: the process keeps its connections and answers nothing.
     pub fn pause(&self) -> Result<(), Error> {
         self.signal(Signal::STOP)

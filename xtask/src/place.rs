@@ -36,6 +36,11 @@ impl Place {
         self.checkout.join("bin")
     }
 
+    /// Where the archives of the images are linked.
+    pub fn images(&self) -> PathBuf {
+        self.checkout.join("bin/images")
+    }
+
     /// Where the foreign tools are linked.
     pub fn tools(&self) -> PathBuf {
         self.checkout.join("bin/tools")

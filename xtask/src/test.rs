@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::place::Place;
 use crate::run::{self, Failure};
-use crate::{build, tools};
+use crate::{build, images, tools};
 
 /// What a group of tests needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,7 +16,7 @@ pub enum Group {
     InProcess,
     /// Our binaries and upstream's: e2e tests named `server_*`, `compat_*` and `fault_*`.
     Processes,
-    /// A Kubernetes node: e2e tests named `operator_*`.
+    /// A Kubernetes node: the e2e test `operator`.
     Kubernetes,
 }
 
@@ -26,7 +26,7 @@ impl Group {
         match self {
             Group::InProcess => &[],
             Group::Processes => &["server_", "compat_", "fault_"],
-            Group::Kubernetes => &["operator_"],
+            Group::Kubernetes => &["operator"],
         }
     }
 }
@@ -76,12 +76,16 @@ fn processes(place: &Place, group: Group, count: &mut Count) -> Result<(), Failu
     }
     build::binaries(place)?;
     tools::build(place, &[])?;
+    if group == Group::Kubernetes {
+        images::build(place)?;
+    }
     let mut arguments = vec!["test", "--release", "--package", "quorate-e2e", "--no-fail-fast"];
     arguments.extend(tests.iter().flat_map(|test| ["--test", test]));
     // Each test has up to three members of its own: more at once only wait for each other.
     arguments.extend(["--", "--test-threads=2"]);
     let mut command = run::cargo(place, &arguments);
     command.env("QUORATE_BIN", place.bin()).env("QUORATE_TOOLS", place.tools());
+    command.env("QUORATE_IMAGES", place.images());
     count_run(command, count)
 }
 
@@ -92,7 +96,7 @@ fn test_names(place: &Place, group: Group) -> Result<Vec<String>, Failure> {
     for entry in entries {
         let path = entry.map_err(Failure::io(format!("listing {}", folder.display())))?.path();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let is_test = path.extension().is_some_and(|extension| extension == "rs");
+        let is_test = path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
         if is_test && group.prefixes().iter().any(|prefix| stem.starts_with(prefix)) {
             names.push(stem);
         }

@@ -26,7 +26,13 @@ pub fn verify(place: &Place) -> Result<(), Failure> {
 pub fn fix(place: &Place) -> Result<(), Failure> {
     let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"];
     run::run(cargo(place, &clippy))?;
-    run::run(cargo(place, &["run", "--release", "--package", "quorate-operator", "--", "crds", "--folder", "crds"]))?;
+    let operator = ["run", "--release", "--package", "quorate-operator", "--"];
+    for folder in ["crds", "charts/quorate-operator/files/crds"] {
+        run::run(cargo(place, &[&operator[..], &["crds", "--folder", folder]].concat()))?;
+    }
+    let page = run::output(cargo(place, &[&operator[..], &["reference"]].concat()))?;
+    let file = place.checkout.join("docs/operator/reference.md");
+    std::fs::write(&file, page).map_err(Failure::io(format!("writing {}", file.display())))?;
     run::run(cargo(place, &["fmt", "--all"]))
 }
 

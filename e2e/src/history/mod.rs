@@ -14,4 +14,4 @@ mod traffic;
 pub use check::{Verdict, Violation, check};
 pub use committed::{Committed, Event};
 pub use operation::{Call, Operation, Outcome, Version};
-pub use traffic::{Progress, Traffic};
+pub use traffic::{Dial, Progress, Traffic};

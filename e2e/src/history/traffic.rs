@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use etcd_client::{Client, Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Client, Compare, CompareOp, ConnectOptions, GetOptions, Txn, TxnOp, TxnOpResponse};
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
 
 use super::operation::{Call, Operation, Outcome, Version};
 use crate::Error;
-use crate::member::connect;
+use crate::member;
 
 /// A call without an answer by then is given up with an unknown outcome.
 const CALL_LIMIT: Duration = Duration::from_secs(2);
@@ -19,6 +20,38 @@ const CALL_LIMIT: Duration = Duration::from_secs(2);
 const CALLS_LIMIT: usize = 500_000;
 /// Rest after a failure, so that a dead member does not fill the history with refused connections.
 const REST: Duration = Duration::from_millis(20);
+
+/// Where clients call, and how.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    endpoints: Vec<String>,
+    options: Arc<Mutex<ConnectOptions>>,
+}
+
+impl Dial {
+    pub fn new(endpoints: Vec<String>, options: ConnectOptions) -> Dial {
+        Dial { endpoints, options: Arc::new(Mutex::new(options)) }
+    }
+
+    /// From now on, whoever holds this one or a clone of it connects so.
+    pub fn renew(&self, options: ConnectOptions) {
+        *self.options.lock() = options;
+    }
+
+    /// A connection to one of the endpoints.
+    pub async fn connect(&self, at: usize) -> Result<Client, Error> {
+        let endpoint = &self.endpoints[at % self.endpoints.len()];
+        let options = self.options.lock().clone();
+        let connected = Client::connect([endpoint], Some(options)).await;
+        connected.map_err(Error::client(format!("connecting to {endpoint}")))
+    }
+}
+
+impl<T: AsRef<[String]> + ?Sized> From<&T> for Dial {
+    fn from(endpoints: &T) -> Self {
+        Dial::new(endpoints.as_ref().to_vec(), member::connect_options())
+    }
+}
 
 /// Running clients.
 #[derive(Debug)]
@@ -41,7 +74,8 @@ impl Progress {
 
 impl Traffic {
     /// Starts clients on `keys` keys under a prefix. Each talks to one member at a time and goes to the next on failure.
-    pub fn start(endpoints: &[String], prefix: &str, clients: usize, keys: u32, seed: u64) -> Traffic {
+    pub fn start(dial: impl Into<Dial>, prefix: &str, clients: usize, keys: u32, seed: u64) -> Traffic {
+        let dial = dial.into();
         let progress = Progress::default();
         let stop = Arc::new(AtomicBool::new(false));
         let start = Instant::now();
@@ -49,7 +83,7 @@ impl Traffic {
             .map(|number| {
                 let worker = Worker {
                     number,
-                    endpoints: endpoints.to_vec(),
+                    dial: dial.clone(),
                     at: number,
                     connection: None,
                     prefix: prefix.to_owned(),
@@ -87,7 +121,7 @@ impl Traffic {
 
 struct Worker {
     number: usize,
-    endpoints: Vec<String>,
+    dial: Dial,
     at: usize,
     connection: Option<Client>,
     prefix: String,
@@ -136,8 +170,7 @@ impl Worker {
         if let Some(client) = self.connection.take() {
             return Some(client);
         }
-        let endpoint = self.endpoints[self.at % self.endpoints.len()].clone();
-        match connect(&[endpoint]).await {
+        match self.dial.connect(self.at).await {
             Ok(client) => Some(client),
             Err(_) => {
                 self.at += 1;

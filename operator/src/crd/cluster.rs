@@ -5,8 +5,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::auth::Auth;
+use super::bootstrap::Bootstrap;
 use super::pod::PodTemplate;
-use super::repair::Repair;
+use super::repair::{Recovery, Repair};
+use super::services::{Disruption, Monitoring, Services};
 use super::settings::Settings;
 use super::status::EtcdClusterStatus;
 use super::storage::Storage;
@@ -45,8 +48,9 @@ use super::tls::Tls;
     validation = Rule::new("quantity(self.storage.size).compareTo(quantity(oldSelf.storage.size)) >= 0").message("storage.size may grow but not shrink"),
     validation = Rule::new("self.storage.medium == oldSelf.storage.medium").message("storage.medium can't be changed"),
     validation = Rule::new("has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && (!has(self.storage.storageClassName) || self.storage.storageClassName == oldSelf.storage.storageClassName)").message("storage.storageClassName can't be changed"),
+    validation = Rule::new("has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)").message("bootstrap can't be changed"),
     validation = Rule::new("self.replicas > 0 || self.storage.medium == 'Disk'").message("replicas can't be 0 with storage.medium Memory: nothing would be kept"),
-    validation = Rule::new("!has(self.etcd.quotaBackendBytes) || quantity(string(self.etcd.quotaBackendBytes)).compareTo(quantity(self.storage.size)) < 0").message("etcd.quotaBackendBytes must be less than storage.size, which holds the log too")
+    validation = Rule::new("!has(self.etcd.quotaBackendBytes) || double(self.etcd.quotaBackendBytes) < quantity(self.storage.size).asApproximateFloat()").message("etcd.quotaBackendBytes must be less than storage.size, which holds the log too")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdClusterSpec {
@@ -87,13 +91,37 @@ pub struct EtcdClusterSpec {
     #[serde(default)]
     pub tls: Tls,
 
+    /// Users and roles.
+    #[serde(default)]
+    pub auth: Auth,
+
+    /// For a cluster with members in several Kubernetes: how the first members find each other. It can't be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
+
     /// The members' pods.
     #[serde(default)]
     pub pod_template: PodTemplate,
 
+    /// By which addresses the cluster is reached.
+    #[serde(default)]
+    pub services: Services,
+
+    /// What Kubernetes may do to the members by itself.
+    #[serde(default)]
+    pub disruption: Disruption,
+
+    /// How the members' metrics are collected.
+    #[serde(default)]
+    pub monitoring: Monitoring,
+
     /// When a member is given up and replaced.
     #[serde(default)]
     pub repair: Repair,
+
+    /// Consent to a new beginning, when a quorum is lost for good. It is used once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 
     /// Leave everything as it is, whatever happens. Deleting the cluster works all the same.
     #[serde(default)]

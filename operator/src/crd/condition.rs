@@ -20,6 +20,9 @@ pub enum Reason {
     Shrinking,
     Replacing,
     RollingOut,
+    Recovering,
+    GrowingVolumes,
+    VersionRefused,
     Hibernated,
     Paused,
     QuorumLost,
@@ -27,12 +30,14 @@ pub enum Reason {
     MembersUnreachable,
     CertificatesValid,
     CertificatesPending,
+    CertificatesChanging,
     TlsOff,
     NoSpareMember,
     SingleMember,
     UnknownMember,
     Deleting,
     InvalidSpec,
+    Failing,
 }
 
 impl Reason {
@@ -44,6 +49,9 @@ impl Reason {
             Self::Shrinking => "Shrinking",
             Self::Replacing => "Replacing",
             Self::RollingOut => "RollingOut",
+            Self::Recovering => "Recovering",
+            Self::GrowingVolumes => "GrowingVolumes",
+            Self::VersionRefused => "VersionRefused",
             Self::Hibernated => "Hibernated",
             Self::Paused => "Paused",
             Self::QuorumLost => "QuorumLost",
@@ -51,12 +59,14 @@ impl Reason {
             Self::MembersUnreachable => "MembersUnreachable",
             Self::CertificatesValid => "CertificatesValid",
             Self::CertificatesPending => "CertificatesPending",
+            Self::CertificatesChanging => "CertificatesChanging",
             Self::TlsOff => "TLSOff",
             Self::NoSpareMember => "NoSpareMember",
             Self::SingleMember => "SingleMember",
             Self::UnknownMember => "UnknownMember",
             Self::Deleting => "Deleting",
             Self::InvalidSpec => "InvalidSpec",
+            Self::Failing => "Failing",
         }
     }
 }

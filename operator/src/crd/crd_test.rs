@@ -42,7 +42,19 @@ fn an_empty_spec_is_a_cluster_of_three() {
 #[test]
 fn defaults_have_one_source() {
     let spec: EtcdClusterSpec = serde_json::from_value(json!({})).unwrap();
-    let parts = ["image", "storage", "resources", "etcd", "tls", "podTemplate", "repair"];
+    let parts = [
+        "image",
+        "storage",
+        "resources",
+        "etcd",
+        "tls",
+        "auth",
+        "podTemplate",
+        "services",
+        "disruption",
+        "monitoring",
+        "repair",
+    ];
     let empty = parts.iter().map(|part| ((*part).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>();
     assert_eq!(serde_json::from_value::<EtcdClusterSpec>(Value::Object(empty)).unwrap(), spec);
     assert_eq!(serde_json::from_value::<storage::Reclaim>(json!({})).unwrap(), storage::Reclaim::default());
@@ -83,4 +95,53 @@ fn what_would_lose_data_cannot_be_changed() {
         assert!(refusal.contains(words), "{spec}: {refusal}");
     }
     assert_eq!(refusal(json!({"storage": {"size": "16Gi"}, "replicas": 5}), Some(json!({}))), None);
+}
+
+/// Kubernetes' tools read YAML 1.1, in which some words are no texts.
+#[test]
+fn no_value_is_read_as_a_boolean() {
+    fn values(schema: &Value, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(fields) => {
+                let words = fields.get("enum").and_then(Value::as_array).into_iter().flatten();
+                found.extend(words.filter_map(Value::as_str).map(str::to_lowercase));
+                fields.values().for_each(|field| values(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| values(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for (_, definition) in definitions() {
+        values(&serde_json::to_value(definition).unwrap(), &mut found);
+    }
+    assert!(found.contains(&"disabled".to_owned()), "{found:?}");
+    for word in ["y", "n", "yes", "no", "on", "off", "true", "false", "null"] {
+        assert!(!found.contains(&word.to_owned()), "{word}");
+    }
+}
+
+#[test]
+fn a_cluster_that_spans_several_kubernetes_says_how_in_one_way() {
+    let bootstrap = |more: Value| {
+        let mut bootstrap = json!({
+            "peerUrl": "https://$(MEMBER).east.test:2380", "clientUrl": "https://$(MEMBER).east.test:2379", "members": ["a"],
+        });
+        bootstrap.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"bootstrap": bootstrap})
+    };
+    let list = json!({"static": {"initialCluster": "a=https://a.east.test:2380", "token": "t"}});
+    assert_eq!(refusal(bootstrap(list.clone()), None), None);
+    assert!(refusal(bootstrap(json!({})), None).unwrap().contains("give one of static, discovery and dns"));
+    let both = json!({"static": list["static"], "discovery": {"url": "u"}});
+    assert!(refusal(bootstrap(both), None).unwrap().contains("give one of static, discovery and dns"));
+    let nobody = json!({"static": list["static"], "members": []});
+    assert!(refusal(bootstrap(nobody), None).unwrap().contains("bootstrap.members"));
+    let half = json!({"discovery": {"token": "t"}});
+    assert!(refusal(bootstrap(half), None).unwrap().contains("url, or token and endpoints"));
+    let other = json!({"static": {"initialCluster": "b=https://b.east.test:2380", "token": "t"}});
+    let changed = refusal(bootstrap(other), Some(bootstrap(list.clone()))).unwrap();
+    assert!(changed.contains("bootstrap can't be changed"), "{changed}");
+    assert!(refusal(json!({}), Some(bootstrap(list))).unwrap().contains("bootstrap can't be changed"));
+    assert!(refusal(json!({"auth": {"enabled": true}}), None).unwrap().contains("auth.enabled"));
 }

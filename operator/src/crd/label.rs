@@ -9,7 +9,7 @@ pub const CLUSTER: &str = "quorate.io/cluster";
 pub const MEMBER: &str = "quorate.io/member";
 /// On pods of members that vote: what the clients' Service selects.
 pub const VOTER: &str = "quorate.io/voter";
+/// On pods whose members read their authorities at their start alone: hash of those.
+pub const TRUST: &str = "quorate.io/trust";
 /// Hash of what the operator wanted of an object: it is applied again only when that changes.
 pub const INTENT: &str = "quorate.io/intent";
-/// On an `EtcdCluster`: its members are removed before it is gone.
-pub const FINALIZER: &str = "quorate.io/cluster";

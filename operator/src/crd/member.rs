@@ -53,6 +53,8 @@ pub enum Begins {
     Forming,
     /// It joins the cluster, and never forms one.
     Joining,
+    /// It starts a cluster of itself alone from what is in its volume, after a quorum was lost for good.
+    Recovering,
     /// It has been a member: an empty volume is a fault.
     Joined,
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Affinity, PodSecurityContext, Toleration, TopologySpreadConstraint};
+use k8s_openapi::api::core::v1::{
+    Affinity, Container, PodSecurityContext, Toleration, TopologySpreadConstraint, Volume,
+};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,11 +13,11 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
-    /// More labels. Those of the operator win.
+    /// More labels. Those of the operator win. Members restart when these or `annotations` change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 
-    /// More annotations.
+    /// More annotations. `quorate.io/restarted-at` with any new value restarts the members one by one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 
@@ -50,6 +52,24 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurityContext>,
 
+    /// Run to their end before the member starts, such as for preparing its volume. The member's volume is named `data`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.all(c, c.name != 'etcd')").message("podTemplate.initContainers: the name etcd is the member's"))]
+    pub init_containers: Vec<Container>,
+
+    /// Run beside the member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.all(c, c.name != 'etcd')").message("podTemplate.containers: the name etcd is the member's"))]
+    pub containers: Vec<Container>,
+
+    /// For `initContainers` and `containers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.all(v, !(v.name in ['data', 'server-tls', 'peer-tls']))").message("podTemplate.volumes: the names data, server-tls and peer-tls are the member's"))]
+    pub volumes: Vec<Volume>,
+
     /// Seconds for a member to hand over and stop.
     #[serde(default = "grace")]
     #[schemars(range(min = 1, max = 3600))]
@@ -72,6 +92,9 @@ impl Default for PodTemplate {
             tolerations: Vec::new(),
             priority_class_name: None,
             security_context: None,
+            init_containers: Vec::new(),
+            containers: Vec::new(),
+            volumes: Vec::new(),
             termination_grace_period_seconds: grace(),
         }
     }
@@ -82,5 +105,5 @@ pub enum AntiAffinity {
     #[default]
     Preferred,
     Required,
-    Off,
+    Disabled,
 }

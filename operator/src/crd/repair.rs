@@ -41,9 +41,24 @@ impl Default for Repair {
     }
 }
 
+/// Consent to a new beginning after a quorum was lost for good: the survivor with the most of the log starts a cluster of itself alone
+/// from its data, and the others are made anew. What only they had is lost.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// What `status.message` asks for: the cluster's id and a number, so that each consent is good for once.
+    #[schemars(length(min = 1, max = 64))]
+    pub consent: String,
+
+    /// The member to survive, if no member can be asked for how much it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub survivor: Option<String>,
+}
+
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Auto {
-    Off,
+    Disabled,
     DataLoss,
     #[default]
     All,

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// Most bytes of the database before writes are refused; etcd's default of 2 GiB if not given.
+    /// Most bytes of the database before writes are refused. If not given, it is half of storage.size and at most 2 GiB, etcd's default;
+    /// below 4 GiB a volume that grows thus restarts members one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16777216, max = 107374182400i64))]
     pub quota_backend_bytes: Option<i64>,
@@ -48,7 +49,7 @@ pub struct Settings {
 
     /// More flags, each as `--flag=value`. Those that the operator sets itself are refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(regex(pattern = r"^--[a-z0-9-]+(=.*)?$"), length(max = 1024)))]
+    #[schemars(length(max = 32), inner(regex(pattern = r"^--[a-z0-9-]+(=.*)?$"), length(max = 512)))]
     #[x_kube(validation = Rule::new(OWNED_FLAGS).message("etcd.extraArgs: the operator sets names, folders, URLs, certificates, and how members find each other; see the typed fields"))]
     pub extra_args: Vec<String>,
 
@@ -60,7 +61,7 @@ pub struct Settings {
 }
 
 /// Flags of members that follow from the rest of the resource.
-const OWNED_FLAGS: &str = "self.all(a, !a.matches('^--(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|force-new-cluster|cert-file|key-file|trusted-ca-file|client-.*|auto-tls|peer-.*|config-file|quota-backend-bytes|auto-compaction-.*|heartbeat-interval|election-timeout|snapshot-count|max-request-bytes|log-level)(=.*)?$'))";
+const OWNED_FLAGS: &str = "!self.exists(a, a.matches('^--(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|force-new-cluster|cert-file|key-file|trusted-ca-file|client-.*|auto-tls|peer-.*|config-file|quota-backend-bytes|auto-compaction-.*|heartbeat-interval|election-timeout|snapshot-count|max-request-bytes|log-level)(=|$)'))";
 
 /// When old revisions are dropped.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

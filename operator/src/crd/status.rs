@@ -13,6 +13,7 @@ pub struct EtcdClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// How it is, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 
@@ -32,6 +33,10 @@ pub struct EtcdClusterStatus {
     #[serde(default)]
     pub ready_replicas: i32,
 
+    /// Members that vote, as the cluster itself says.
+    #[serde(default)]
+    pub voters: i32,
+
     /// Selects the members' pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
@@ -48,6 +53,10 @@ pub struct EtcdClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 
+    /// The image that members are made with: the resource's, or the one before if its version may not follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+
     /// The largest member's database, rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_size: Option<String>,
@@ -60,14 +69,25 @@ pub struct EtcdClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
 
+    /// Its members, also those on their way in or out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub members: Vec<MemberStatus>,
+
+    /// The last recovery from a lost quorum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
+
+    /// What members and clients show and trust.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["secret"]))]
+    pub certificates: Vec<CertificateStatus>,
 
     /// What the operator is doing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
 
+    /// How it is, in detail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -96,12 +116,14 @@ pub enum Phase {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberStatus {
+    /// Also of its `EtcdMember` and its pod.
     pub name: String,
 
     /// As hexadecimal digits; none before the cluster knows the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 
+    /// What it is in the cluster; none while it isn't known there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
 
@@ -109,11 +131,17 @@ pub struct MemberStatus {
     #[serde(default)]
     pub ready: bool,
 
+    /// Release of etcd whose API it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 
+    /// Its database, rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_size: Option<String>,
+
+    /// Entries of the log that the leader has applied and this member has not, rounded down to a power of ten; 0 below 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
 
     /// Node of its pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +159,39 @@ pub enum Role {
     Learner,
 }
 
+/// A Secret of certificates.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Its name.
+    pub secret: String,
+
+    /// When its certificate ends, as RFC 3339.
+    pub not_after: String,
+
+    /// Authorities that its readers trust: the first eight bytes of each SHA-256. There are two or more only while one takes the place of
+    /// another.
+    #[serde(default)]
+    pub authorities: Vec<String>,
+}
+
+/// A new beginning after a quorum was lost for good.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// How many there were.
+    pub number: i64,
+
+    /// From whose data.
+    pub survivor: String,
+
+    /// When.
+    pub started: Time,
+
+    /// The survivor serves.
+    pub is_done: bool,
+}
+
 /// A change that is under way.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -145,5 +206,6 @@ pub struct Step {
     /// Why.
     pub reason: String,
 
+    /// Since when.
     pub since: Time,
 }

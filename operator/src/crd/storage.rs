@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Storage {
     /// Of each volume: room for the database, the log and a snapshot. It may grow while the members run.
     #[serde(default = "size")]
+    #[schemars(with = "String", length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?([KMGTP]i?|k)?$"))]
     pub size: Quantity,
 
     /// Not given, the default class of the Kubernetes cluster; empty, a volume without a class.

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::{member, pod, services, volume};
 use crate::crd::member::Begins;
+use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, EtcdMember, label};
+
+const BUILD: pod::Build<'static> = pod::Build { image: "image:1", restart_for: None, has_peer_certificates: true };
 
 fn cluster(spec: Value) -> EtcdCluster {
     let mut cluster = EtcdCluster::new("a", serde_json::from_value(spec).unwrap());
@@ -22,7 +25,8 @@ fn seed(cluster: &EtcdCluster) -> EtcdMember {
 
 fn made(spec: Value) -> Value {
     let cluster = cluster(spec);
-    serde_json::to_value(pod::pod(&cluster, &seed(&cluster), "image:1")).unwrap()
+    let build = pod::Build { has_peer_certificates: cluster.spec.tls.peer.mode != Mode::Disabled, ..BUILD };
+    serde_json::to_value(pod::pod(&cluster, &seed(&cluster), &build)).unwrap()
 }
 
 fn flags(pod: &Value) -> Vec<String> {
@@ -65,7 +69,7 @@ fn only_the_member_that_forms_the_cluster_begins_as_new() {
     for begins in [Begins::Joining, Begins::Joined] {
         let mut member = seed(&cluster);
         member.spec.begins = begins;
-        let pod = serde_json::to_value(pod::pod(&cluster, &member, "image:1")).unwrap();
+        let pod = serde_json::to_value(pod::pod(&cluster, &member, &BUILD)).unwrap();
         assert_eq!(pod["spec"]["containers"][0]["env"][1]["value"], "existing");
     }
 }
@@ -73,7 +77,7 @@ fn only_the_member_that_forms_the_cluster_begins_as_new() {
 #[test]
 fn settings_become_flags_and_the_users_own_come_last() {
     let pod = made(json!({
-        "tls": {"client": {"mode": "Off"}, "peer": {"mode": "Off"}},
+        "tls": {"client": {"mode": "Disabled"}, "peer": {"mode": "Disabled"}},
         "etcd": {"quotaBackendBytes": 4294967296i64, "heartbeatIntervalMs": 50, "autoCompaction": {"retention": "1h"},
             "extraArgs": ["--max-learners=2"]},
     }));
@@ -89,6 +93,22 @@ fn settings_become_flags_and_the_users_own_come_last() {
     assert_eq!(flags.last().unwrap(), "--max-learners=2");
     assert!(flags.iter().all(|flag| !flag.contains("https") && !flag.contains("cert")), "{flags:?}");
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_volume_that_etcds_quota_would_fill_has_a_smaller_one() {
+    for (size, quota) in [("1Gi", Some("536870912")), ("4Gi", None), ("8Gi", None)] {
+        let flags = flags(&made(json!({"storage": {"size": size}})));
+        let found = flags.iter().find_map(|flag| flag.strip_prefix("--quota-backend-bytes="));
+        assert_eq!(found, quota, "of {size}");
+    }
+}
+
+#[test]
+fn one_port_serves_both_while_clients_move_to_tls() {
+    let flags = flags(&made(json!({"tls": {"client": {"allowPlaintext": true}}})));
+    let listen = "--listen-client-urls=https://0.0.0.0:2379,http://0.0.0.0:2379";
+    assert!(flags.iter().any(|flag| flag == listen), "{flags:?}");
 }
 
 #[test]
@@ -108,14 +128,16 @@ fn a_pod_fits_the_security_level_restricted() {
 fn the_intent_changes_with_what_needs_another_pod_and_not_with_how_the_member_began() {
     let same = intent(&made(json!({})));
     assert_eq!(intent(&made(json!({"replicas": 5}))), same);
-    assert_eq!(intent(&made(json!({"podTemplate": {"labels": {"team": "x"}}}))), same, "labels are changed in place");
+    // Others act on these when a pod is made.
+    assert_ne!(intent(&made(json!({"podTemplate": {"labels": {"team": "x"}}}))), same);
+    assert_ne!(intent(&made(json!({"podTemplate": {"annotations": {"quorate.io/restarted-at": "now"}}}))), same);
     assert_ne!(intent(&made(json!({"etcd": {"logLevel": "debug"}}))), same);
     assert_ne!(intent(&made(json!({"resources": {"limits": {"memory": "1Gi"}}}))), same);
 
     let cluster = cluster(json!({}));
     let mut joined = seed(&cluster);
     joined.spec.begins = Begins::Joined;
-    assert_eq!(intent(&serde_json::to_value(pod::pod(&cluster, &joined, "image:1")).unwrap()), same);
+    assert_eq!(intent(&serde_json::to_value(pod::pod(&cluster, &joined, &BUILD)).unwrap()), same);
 }
 
 #[test]
@@ -126,7 +148,7 @@ fn a_volume_is_nobodys_and_a_pod_is_its_members() {
     assert_eq!(claim.name_any(), "data-a-x7k2p");
     assert_eq!(claim.metadata.owner_references, None);
     assert_eq!(claim.spec.unwrap().storage_class_name.as_deref(), Some(""), "empty and not given are two things");
-    let owners = pod::pod(&cluster, &member, "image:1").metadata.owner_references.unwrap();
+    let owners = pod::pod(&cluster, &member, &BUILD).metadata.owner_references.unwrap();
     assert_eq!((owners[0].kind.as_str(), owners[0].uid.as_str()), ("EtcdMember", "member-uid"));
 }
 
@@ -137,6 +159,14 @@ fn a_memory_medium_is_bounded_by_the_size() {
         pod["spec"]["volumes"][0],
         json!({"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}})
     );
+}
+
+#[test]
+fn a_member_serves_while_clients_learn_that_it_stops() {
+    for (given, seconds) in [(30, json!(3)), (6, json!(2)), (2, Value::Null)] {
+        let pod = made(json!({"podTemplate": {"terminationGracePeriodSeconds": given}}));
+        assert_eq!(pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"], seconds, "of {given}");
+    }
 }
 
 #[test]
@@ -152,8 +182,68 @@ fn clients_reach_voters_alone_and_members_each_other_before_they_are_ready() {
 #[test]
 fn the_budget_keeps_a_quorum_of_the_larger_of_what_is_and_what_is_wanted() {
     for (wanted, voting, floor) in [(3, 3, 2), (1, 5, 3), (5, 3, 3), (1, 1, 1), (2, 2, 2)] {
-        let budget = services::budget(&cluster(json!({"replicas": wanted})), voting);
+        let budget = services::budget(&cluster(json!({"replicas": wanted})), voting, 0);
         let found = serde_json::to_value(budget.spec.unwrap().min_available).unwrap();
         assert_eq!(found, json!(floor), "{wanted} wanted, {voting} voting");
+    }
+}
+
+fn spanning(how: Value) -> EtcdCluster {
+    let mut bootstrap = json!({
+        "peerUrl": "https://$(MEMBER).east.example.test:2380",
+        "clientUrl": "https://$(MEMBER).east.example.test:2379",
+        "members": ["east-1"],
+    });
+    bootstrap.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
+    cluster(json!({"replicas": 1, "bootstrap": bootstrap}))
+}
+
+#[test]
+fn first_members_of_a_cluster_that_spans_several_kubernetes_are_told_where_to_find_the_others() {
+    let list = "east-1=https://east-1.east.example.test:2380,west-1=https://west-1.west.example.test:2380";
+    for (how, expected) in [
+        (
+            json!({"static": {"initialCluster": list, "token": "t"}}),
+            json!([
+                {"name": "ETCD_INITIAL_CLUSTER", "value": list},
+                {"name": "ETCD_INITIAL_CLUSTER_STATE", "value": "new"},
+                {"name": "ETCD_INITIAL_CLUSTER_TOKEN", "value": "t"},
+            ]),
+        ),
+        (
+            json!({"discovery": {"url": "https://discovery.test/t"}}),
+            json!([{"name": "ETCD_DISCOVERY", "value": "https://discovery.test/t"}]),
+        ),
+        (
+            json!({"dns": {"domain": "example.test", "token": "t"}}),
+            json!([
+                {"name": "ETCD_DISCOVERY_SRV", "value": "example.test"},
+                {"name": "ETCD_INITIAL_CLUSTER_STATE", "value": "new"},
+                {"name": "ETCD_INITIAL_CLUSTER_TOKEN", "value": "t"},
+            ]),
+        ),
+    ] {
+        let cluster = spanning(how);
+        let mut member = member::founding(&cluster, cluster.spec.bootstrap.as_ref().unwrap(), "east-1");
+        let first = serde_json::to_value(pod::pod(&cluster, &member, &BUILD)).unwrap();
+        let variables = first["spec"]["containers"][0]["env"].as_array().unwrap();
+        assert_eq!(variables[0], json!({"name": "ETCD_PEER_SKIP_CLIENT_SAN_VERIFICATION", "value": "true"}));
+        assert_eq!(variables[1..], *expected.as_array().unwrap());
+        let advertised = "--initial-advertise-peer-urls=https://east-1.east.example.test:2380";
+        assert!(flags(&first).iter().any(|flag| flag == advertised), "{first:#}");
+        // Afterwards it is a member like any other.
+        member.spec.begins = Begins::Joined;
+        let later = serde_json::to_value(pod::pod(&cluster, &member, &BUILD)).unwrap();
+        assert_eq!(later["spec"]["containers"][0]["env"][2]["value"], "existing");
+        assert_eq!(intent(&first), intent(&later));
+    }
+}
+
+#[test]
+fn the_budget_of_a_part_of_a_cluster_leaves_the_whole_a_quorum() {
+    let cluster = cluster(json!({"replicas": 1}));
+    for (own, elsewhere, floor) in [(1, 2, 0), (2, 1, 1), (3, 2, 1), (3, 0, 2)] {
+        let budget = serde_json::to_value(services::budget(&cluster, own, elsewhere)).unwrap();
+        assert_eq!(budget["spec"]["minAvailable"], floor, "{own} here and {elsewhere} elsewhere");
     }
 }

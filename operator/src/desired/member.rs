@@ -7,21 +7,42 @@ use kube::{Resource, ResourceExt};
 
 use super::name;
 use crate::crd::EtcdCluster;
+use crate::crd::bootstrap::Bootstrap;
 use crate::crd::label;
 use crate::crd::member::{Begins, EtcdMember, EtcdMemberSpec};
+use crate::crd::tls::Mode;
 
 /// The member that forms the cluster. It knows itself alone.
 pub fn first(cluster: &EtcdCluster, name: &str) -> EtcdMember {
-    let initial_cluster = format!("{name}={}", name::peer_url(cluster, name));
-    record(cluster, name, Begins::Forming, Some(initial_cluster))
+    let peer_url = name::peer_url(cluster, name, cluster.spec.tls.peer.mode);
+    let initial_cluster = format!("{name}={peer_url}");
+    record(cluster, name, peer_url, Begins::Forming, Some(initial_cluster))
+}
+
+/// One of the first members of a cluster that spans several Kubernetes. Its token is everybody's.
+pub fn founding(cluster: &EtcdCluster, bootstrap: &Bootstrap, name: &str) -> EtcdMember {
+    let peer_url = name::peer_url(cluster, name, cluster.spec.tls.peer.mode);
+    let list = bootstrap.static_list.as_ref().map(|list| list.initial_cluster.clone()).unwrap_or_default();
+    let mut member = record(cluster, name, peer_url, Begins::Forming, Some(list));
+    let dns = bootstrap.dns.as_ref().map(|dns| &dns.token);
+    if let Some(token) = bootstrap.static_list.as_ref().map(|list| &list.token).or(dns) {
+        member.spec.token.clone_from(token);
+    }
+    member
 }
 
 /// One that joins.
-pub fn joining(cluster: &EtcdCluster, name: &str) -> EtcdMember {
-    record(cluster, name, Begins::Joining, None)
+pub fn joining(cluster: &EtcdCluster, name: &str, peers: Mode) -> EtcdMember {
+    record(cluster, name, name::peer_url(cluster, name, peers), Begins::Joining, None)
 }
 
-fn record(cluster: &EtcdCluster, name: &str, begins: Begins, initial_cluster: Option<String>) -> EtcdMember {
+fn record(
+    cluster: &EtcdCluster,
+    name: &str,
+    peer_url: String,
+    begins: Begins,
+    initial_cluster: Option<String>,
+) -> EtcdMember {
     EtcdMember {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -33,7 +54,7 @@ fn record(cluster: &EtcdCluster, name: &str, begins: Begins, initial_cluster: Op
         spec: EtcdMemberSpec {
             cluster: cluster.name_any(),
             token: format!("{}-{}", cluster.name_any(), cluster.uid().unwrap_or_default()),
-            peer_url: name::peer_url(cluster, name),
+            peer_url,
             begins,
             initial_cluster,
             id: None,

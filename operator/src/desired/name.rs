@@ -8,6 +8,9 @@ pub const CLIENT_PORT: i32 = 2379;
 pub const PEER_PORT: i32 = 2380;
 pub const METRICS_PORT: i32 = 2381;
 
+/// In URLs of clusters that span several Kubernetes.
+const PLACEHOLDER: &str = "$(MEMBER)";
+
 /// The headless Service that gives each member its name.
 pub fn peers(cluster: &str) -> String {
     format!("{cluster}-peers")
@@ -33,18 +36,28 @@ fn host_of(member: &str, cluster: &str, namespace: &str) -> String {
 
 pub fn scheme(mode: Mode) -> &'static str {
     match mode {
-        Mode::Auto => "https",
-        Mode::Off => "http",
+        Mode::Disabled => "http",
+        Mode::Auto | Mode::Secret | Mode::CertManager => "https",
     }
 }
 
-pub fn peer_url(cluster: &EtcdCluster, member: &str) -> String {
+pub fn peer_url(cluster: &EtcdCluster, member: &str, mode: Mode) -> String {
+    if let Some(bootstrap) = &cluster.spec.bootstrap {
+        return bootstrap.peer_url.replace(PLACEHOLDER, member);
+    }
     let namespace = cluster.namespace().unwrap_or_default();
     let host = host_of(member, &cluster.name_any(), &namespace);
-    format!("{}://{host}:{PEER_PORT}", scheme(cluster.spec.tls.peer.mode))
+    format!("{}://{host}:{PEER_PORT}", scheme(mode))
+}
+
+pub fn is_secured(url: &str) -> bool {
+    url.starts_with("https://")
 }
 
 pub fn client_url(cluster: &EtcdCluster, member: &EtcdMember) -> String {
+    if let Some(bootstrap) = &cluster.spec.bootstrap {
+        return bootstrap.client_url.replace(PLACEHOLDER, &member.name_any());
+    }
     format!("{}://{}:{CLIENT_PORT}", scheme(cluster.spec.tls.client.mode), host(member))
 }
 

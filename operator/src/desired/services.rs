@@ -6,11 +6,12 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
 use super::member::{cluster_labels, owner};
 use super::name;
-use crate::crd::{EtcdCluster, label};
+use crate::crd::services::Exposure;
+use crate::crd::{EtcdCluster, EtcdMember, label};
 use crate::observe::etcd::quorum;
 
 fn metadata(cluster: &EtcdCluster, name: String) -> ObjectMeta {
@@ -60,28 +61,63 @@ pub fn peers(cluster: &EtcdCluster) -> Service {
 
 /// For clients: the members that vote and are ready.
 pub fn client(cluster: &EtcdCluster) -> Service {
+    let name = name::client(&cluster.name_any());
+    let ports = vec![port("client", name::CLIENT_PORT)];
+    exposed(cluster, name, &cluster.spec.services.client, voters(cluster), ports, false)
+}
+
+/// For one member, ready or not: others may have to find it before it is.
+pub fn member(cluster: &EtcdCluster, member: &EtcdMember, exposure: &Exposure) -> Service {
+    let name = member.name_any();
+    let selector = BTreeMap::from([(label::MEMBER.to_owned(), name.clone())]);
+    let ports = vec![port("client", name::CLIENT_PORT), port("peer", name::PEER_PORT)];
+    let mut service = exposed(cluster, name, exposure, selector, ports, true);
+    service.metadata.labels.get_or_insert_default().insert(label::MEMBER.to_owned(), member.name_any());
+    service.metadata.owner_references = Some(member.controller_owner_ref(&()).into_iter().collect());
+    service
+}
+
+fn exposed(
+    cluster: &EtcdCluster,
+    name: String,
+    exposure: &Exposure,
+    selector: BTreeMap<String, String>,
+    ports: Vec<ServicePort>,
+    even_unready: bool,
+) -> Service {
+    let mut metadata = metadata(cluster, name);
+    let mut labels = exposure.labels.clone();
+    labels.extend(metadata.labels.take().unwrap_or_default());
+    metadata.labels = Some(labels);
+    metadata.annotations = (!exposure.annotations.is_empty()).then(|| exposure.annotations.clone());
+    let ranges = &exposure.load_balancer_source_ranges;
     Service {
-        metadata: metadata(cluster, name::client(&cluster.name_any())),
+        metadata,
         spec: Some(ServiceSpec {
-            type_: Some("ClusterIP".to_owned()),
-            selector: Some(voters(cluster)),
-            ports: Some(vec![port("client", name::CLIENT_PORT)]),
+            type_: Some(format!("{:?}", exposure.kind)),
+            selector: Some(selector),
+            ports: Some(ports),
+            publish_not_ready_addresses: even_unready.then_some(true),
+            load_balancer_class: exposure.load_balancer_class.clone(),
+            load_balancer_source_ranges: (!ranges.is_empty()).then(|| ranges.clone()),
             ..ServiceSpec::default()
         }),
         status: None,
     }
 }
 
-/// As many voters must stay as the larger of what there is and what is wanted needs for a quorum. A whole number: a percentage would
-/// be counted anew whenever the resource is scaled.
-pub fn budget(cluster: &EtcdCluster, voting: usize) -> PodDisruptionBudget {
-    let wanted = usize::try_from(cluster.spec.replicas).unwrap_or_default();
-    let floor = i32::try_from(quorum(voting.max(wanted))).unwrap_or(i32::MAX);
+/// As many voters must stay as the larger of what there is and what is wanted needs for a quorum, with those elsewhere. A whole number:
+/// a percentage would be counted anew whenever the resource is scaled.
+pub fn budget(cluster: &EtcdCluster, voting: usize, elsewhere: usize) -> PodDisruptionBudget {
+    let own = voting.max(usize::try_from(cluster.spec.replicas).unwrap_or_default());
+    let all = own + elsewhere;
+    let floor = i32::try_from(own.saturating_sub(all - quorum(all))).unwrap_or(i32::MAX);
     PodDisruptionBudget {
         metadata: metadata(cluster, cluster.name_any()),
         spec: Some(PodDisruptionBudgetSpec {
             min_available: Some(IntOrString::Int(floor)),
             selector: Some(LabelSelector { match_labels: Some(voters(cluster)), ..LabelSelector::default() }),
+            unhealthy_pod_eviction_policy: Some(format!("{:?}", cluster.spec.disruption.unhealthy_pod_eviction_policy)),
             ..PodDisruptionBudgetSpec::default()
         }),
         status: None,

@@ -8,8 +8,17 @@ pub enum Etcd {
     /// There is nobody to ask.
     Nobody,
     /// No member gave a list that a quorum agrees with. That is not an empty list.
-    Silent(String),
+    Silent(Silence),
     Seen(View),
+}
+
+/// Members without a quorum.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Silence {
+    /// What came instead of a list.
+    pub why: String,
+    /// By member id: what each knows by itself.
+    pub answers: BTreeMap<u64, Answer>,
 }
 
 /// A list of members that a quorum agrees with, and what each member answered.
@@ -28,6 +37,7 @@ pub struct Row {
     /// Empty before the member's first start.
     pub name: String,
     pub peer_urls: Vec<String>,
+    pub client_urls: Vec<String>,
     pub is_learner: bool,
 }
 
@@ -38,6 +48,10 @@ pub struct Answer {
     pub database_bytes: i64,
     /// Index of the newest entry of its log that is applied.
     pub applied: u64,
+    /// Term in which its log was last written, as far as it tells, and index of the newest entry.
+    pub term: u64,
+    pub index: u64,
+    pub is_learner: bool,
     /// 0: it knows none.
     pub leader: u64,
 }

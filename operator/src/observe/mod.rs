@@ -1,7 +1,14 @@
-//! What there is: the cluster's resources in Kubernetes, and what its members say.
+//! What there is: the cluster's resources in a [`cache`] or from [`kubernetes`] itself, its [`secrets`], and what
+//! its members say when they are [asked](ask).
+//! [`world`] has it all together; [`pod`] reads what Kubernetes says about one pod.
 
+pub mod ask;
+pub mod cache;
 pub mod etcd;
+pub mod kubernetes;
+pub mod pod;
+pub mod secrets;
 pub mod world;
 
-pub use etcd::{Answer, Etcd, Row, View};
+pub use etcd::{Answer, Etcd, Row, Silence, View};
 pub use world::{Member, World};

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
-use super::etcd::{Etcd, Row};
+use super::etcd::{Etcd, Row, View};
+use crate::certificates::Certificates;
 use crate::crd::storage::Medium;
 use crate::crd::{EtcdCluster, EtcdMember};
 
@@ -16,6 +17,9 @@ pub struct World {
     pub members: Vec<Member>,
     pub etcd: Etcd,
     pub now: Timestamp,
+    /// Of members whose resource names none.
+    pub default_image: String,
+    pub certificates: Certificates,
     /// A name that no member has or ever had.
     pub fresh_name: String,
 }
@@ -39,8 +43,23 @@ impl World {
         u64::from_str_radix(text, 16).ok()
     }
 
+    /// Some members are looked after by others.
+    pub fn is_spanning(&self) -> bool {
+        self.cluster.spec.bootstrap.is_some()
+    }
+
+    /// This resource's, or a stranger's that is nobody's.
+    pub fn is_own(&self, row: &Row) -> bool {
+        !self.is_spanning() || self.member_of(row).is_some()
+    }
+
+    /// Voters that this resource looks after.
+    pub fn own_voters<'a>(&self, view: &'a View) -> impl Iterator<Item = &'a Row> {
+        view.voters().filter(|row| self.is_own(row))
+    }
+
     pub fn member_of(&self, row: &Row) -> Option<&Member> {
-        self.members.iter().find(|member| row.peer_urls.contains(&member.object.spec.peer_url))
+        self.members.iter().find(|member| member.is(row))
     }
 
     pub fn has_volumes(&self) -> bool {
@@ -58,6 +77,14 @@ impl Member {
     }
 
     pub fn row<'a>(&self, rows: &'a [Row]) -> Option<&'a Row> {
-        rows.iter().find(|row| row.peer_urls.contains(&self.object.spec.peer_url))
+        rows.iter().find(|row| self.is(row))
+    }
+
+    /// By its id, as soon as that is known: how others reach it may change.
+    fn is(&self, row: &Row) -> bool {
+        match self.id() {
+            Some(id) => id == row.id,
+            None => row.peer_urls.contains(&self.object.spec.peer_url),
+        }
     }
 }

@@ -1,23 +1,25 @@
 //! A cluster that exists in memory alone: it does what a plan's steps ask for, as far as a fault lets it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PersistentVolumeClaim, Pod,
-    PodCondition, PodSpec, PodStatus,
+    PodCondition, PodStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::step::{Decision, Step};
 use super::{membership, presence, quorum};
+use crate::certificates::Certificates;
 use crate::crd::member::Begins;
 use crate::crd::{EtcdCluster, EtcdMember};
-use crate::desired::name;
 use crate::desired::pod::CONTAINER;
-use crate::observe::{Answer, Etcd, Member, Row, View, World};
+use crate::desired::{self, name};
+use crate::observe::{Answer, Etcd, Member, Row, Silence, View, World, pod};
+use crate::status;
 
 pub(super) const CLUSTER_ID: u64 = 0xc1;
 /// What the leader has applied.
@@ -25,7 +27,7 @@ const APPLIED: u64 = 1000;
 
 /// How a step ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     None,
     /// The operator ended before it did anything.
     Before,
@@ -33,7 +35,7 @@ pub(super) enum Fault {
     After,
 }
 
-pub(super) struct Sim {
+pub(crate) struct Sim {
     pub cluster: EtcdCluster,
     pub records: BTreeMap<String, EtcdMember>,
     pub pods: BTreeMap<String, Pod>,
@@ -42,8 +44,12 @@ pub(super) struct Sim {
     pub leader: u64,
     /// Members whose processes can't serve, whatever their pods look like.
     pub down: Vec<u64>,
+    /// How far logs go, where that isn't as far as all.
+    pub indexes: BTreeMap<u64, u64>,
     pub now: Timestamp,
     next: u64,
+    /// Members that all others are connected to, however they are listed by now.
+    pub connected: BTreeSet<String>,
     /// Everything that was done, in order.
     pub done: Vec<Step>,
 }
@@ -61,8 +67,10 @@ impl Sim {
             rows: Vec::new(),
             leader: 0,
             down: Vec::new(),
+            indexes: BTreeMap::new(),
             now: Timestamp::from_second(1_700_000_000).unwrap(),
             next: 1,
+            connected: BTreeSet::new(),
             done: Vec::new(),
         }
     }
@@ -89,30 +97,51 @@ impl Sim {
             members: members.collect(),
             etcd: self.etcd(),
             now: self.now,
+            default_image: "image:v3.7.3".to_owned(),
+            certificates: Certificates::default(),
             fresh_name: format!("a-{:05}", self.next),
         }
     }
 
     fn serves(&self, row: &Row) -> bool {
-        let pod = self.pods.values().find(|pod| row.peer_urls[0].contains(&format!("//{}.", pod.name_any())));
-        pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) && !self.down.contains(&row.id)
+        let url = &row.peer_urls[0];
+        let pod = self.pods.values().find(|pod| url.contains(&format!("//{}.", pod.name_any())));
+        // Who is listed by TLS has to listen so, and all others need certificates to reach it; but what is connected stays so.
+        let is_reached = |pod: &Pod| {
+            pod::has_secured_peers(pod) == name::is_secured(url) || self.connected.contains(&pod.name_any())
+        };
+        let can_reach = !name::is_secured(url) || self.pods.values().all(pod::has_peer_certificates);
+        pod.is_some_and(|pod| {
+            pod.metadata.deletion_timestamp.is_none() && (self.rows.len() == 1 || is_reached(pod) && can_reach)
+        }) && !self.down.contains(&row.id)
     }
 
     fn etcd(&self) -> Etcd {
+        let answer = |row: &Row| Answer {
+            version: self.version_of(&row.name),
+            database_bytes: 0,
+            applied: APPLIED,
+            leader: self.leader,
+            term: 2,
+            index: self.indexes.get(&row.id).copied().unwrap_or(APPLIED),
+            is_learner: row.is_learner,
+        };
+        let answers = |rows: &[&Row]| rows.iter().map(|row| (row.id, answer(row))).collect();
         let serving: Vec<&Row> = self.rows.iter().filter(|row| self.serves(row) && !row.name.is_empty()).collect();
         let voters = self.rows.iter().filter(|row| !row.is_learner).count();
         if self.pods.is_empty() {
             return Etcd::Nobody;
         }
         if voters == 0 || serving.iter().filter(|row| !row.is_learner).count() < voters / 2 + 1 {
-            return Etcd::Silent("no answer".to_owned());
+            return Etcd::Silent(Silence { why: "no answer".to_owned(), answers: answers(&serving) });
         }
-        let answer = Answer { version: "3.7.3".to_owned(), database_bytes: 0, applied: APPLIED, leader: self.leader };
-        Etcd::Seen(View {
-            cluster_id: CLUSTER_ID,
-            rows: self.rows.clone(),
-            answers: serving.iter().map(|row| (row.id, answer.clone())).collect(),
-        })
+        Etcd::Seen(View { cluster_id: CLUSTER_ID, rows: self.rows.clone(), answers: answers(&serving) })
+    }
+
+    /// What its image's tag says.
+    fn version_of(&self, name: &str) -> String {
+        let image = self.pods[name].spec.as_ref().unwrap().containers[0].image.clone().unwrap();
+        image.rsplit_once(":v").unwrap().1.to_owned()
     }
 
     pub fn view(&self) -> View {
@@ -130,21 +159,25 @@ impl Sim {
         for member in &world.members {
             let volume = name::volume(&member.name());
             if presence::wants_volume(&world, member) {
-                self.volumes.insert(volume.clone(), claim(&volume));
+                let mut claim = desired::volume::claim(&world.cluster, &member.object);
+                claim.metadata.uid = Some(format!("uid-{volume}"));
+                self.volumes.insert(volume.clone(), claim);
             }
             if presence::wants_pod(&world, member) && member.pod.is_none() {
-                self.pods.insert(member.name(), pod(&member.name(), self.now));
+                self.pods.insert(member.name(), made(&world, &member.object));
             }
         }
         for (name, record) in &mut self.records {
-            if !self.pods.contains_key(name) {
-                continue;
+            let Some(pod) = self.pods.get(name) else { continue };
+            if desired::pod::is_forced(pod) {
+                assert_eq!(self.pods.len(), 1, "others run while {name} starts a new cluster");
+                self.rows.retain(|row| row.peer_urls[0] == record.spec.peer_url);
             }
             let url = record.spec.peer_url.clone();
             if record.spec.begins == Begins::Forming && self.rows.is_empty() {
                 let id = self.next;
                 self.next += 1;
-                self.rows.push(Row { id, name: name.clone(), peer_urls: vec![url], is_learner: false });
+                self.rows.push(Row { id, name: name.clone(), peer_urls: vec![url], ..Row::default() });
                 self.cluster.status.get_or_insert_default().cluster_id = Some(format!("{CLUSTER_ID:x}"));
             } else if let Some(row) = self.rows.iter_mut().find(|row| row.peer_urls[0] == url) {
                 row.name.clone_from(name);
@@ -161,6 +194,9 @@ impl Sim {
     pub fn reconcile(&mut self, fault: Fault) -> Decision {
         let world = self.world();
         let decision = membership::next(&world);
+        if self.cluster.status.is_some() {
+            self.cluster.status = Some(status::of(&world, &decision));
+        }
         if let (Some(step), true) = (&decision.step, fault != Fault::Before) {
             if let Step::Remove { id, .. } = step {
                 assert!(quorum::can_remove(&self.view(), *id), "{step:?} risks the quorum");
@@ -180,13 +216,14 @@ impl Sim {
             Step::Announce { peer_url, .. } => {
                 assert!(self.rows.iter().all(|row| !row.is_learner), "two learners");
                 let id = self.next;
-                self.rows.push(Row { id, name: String::new(), peer_urls: vec![peer_url], is_learner: true });
+                self.rows.push(Row { id, peer_urls: vec![peer_url], is_learner: true, ..Row::default() });
             }
             Step::Record { member, id, initial_cluster } => {
                 let spec = &mut self.records.get_mut(&member).unwrap().spec;
                 spec.id = Some(format!("{id:x}"));
                 spec.initial_cluster = Some(initial_cluster);
             }
+            Step::Elect { member } => self.records.get_mut(&member).unwrap().spec.begins = Begins::Recovering,
             Step::Disarm { member } => self.records.get_mut(&member).unwrap().spec.begins = Begins::Joined,
             Step::Promote { id, .. } => self.rows.iter_mut().find(|row| row.id == id).unwrap().is_learner = false,
             Step::Dismiss { member, why } => self.records.get_mut(&member).unwrap().spec.leaves = Some(why),
@@ -194,12 +231,24 @@ impl Sim {
                 assert_eq!(self.leader, from);
                 self.leader = to;
             }
+            Step::Readdress { member, peer_url } => self.records.get_mut(&member).unwrap().spec.peer_url = peer_url,
+            Step::Update { member, id, peer_url } => {
+                self.connected.insert(member);
+                self.rows.iter_mut().find(|row| row.id == id).unwrap().peer_urls = vec![peer_url];
+            }
             Step::Remove { id, .. } => self.rows.retain(|row| row.id != id),
             Step::DeletePod { pod, .. } => {
+                // Whoever starts again has to find the others.
+                self.connected.clear();
                 let now = Time(self.now);
                 self.pods.get_mut(&pod).unwrap().metadata.deletion_timestamp = Some(now);
             }
             Step::DeleteVolume { volume, .. } => drop(self.volumes.remove(&volume).unwrap()),
+            Step::GrowVolume { volume, size } => {
+                let spec = self.volumes.get_mut(&volume).unwrap().spec.as_mut().unwrap();
+                let requests = spec.resources.as_mut().unwrap().requests.as_mut().unwrap();
+                requests.insert("storage".to_owned(), size);
+            }
             Step::Forget { member } => drop(self.records.remove(&member).unwrap()),
         }
         self.done.push(step);
@@ -269,24 +318,19 @@ impl Sim {
     }
 }
 
-fn metadata(name: &str) -> ObjectMeta {
-    ObjectMeta { name: Some(name.to_owned()), uid: Some(format!("uid-{name}")), ..ObjectMeta::default() }
-}
-
-fn claim(name: &str) -> PersistentVolumeClaim {
-    PersistentVolumeClaim { metadata: metadata(name), ..Default::default() }
-}
-
-fn pod(name: &str, now: Timestamp) -> Pod {
+/// As Kubernetes has it when it runs.
+fn made(world: &World, record: &EtcdMember) -> Pod {
+    let name = record.name_any();
+    let mut pod = presence::pod_of(world, record);
+    pod.metadata.uid = Some(format!("uid-{name}"));
+    pod.spec.as_mut().unwrap().node_name = Some(format!("node-{name}"));
     Pod {
-        metadata: metadata(name),
-        spec: Some(PodSpec { node_name: Some(format!("node-{name}")), ..PodSpec::default() }),
         status: Some(PodStatus {
             phase: Some("Running".to_owned()),
             conditions: Some(vec![PodCondition {
                 type_: "Ready".to_owned(),
                 status: "True".to_owned(),
-                last_transition_time: Some(Time(now)),
+                last_transition_time: Some(Time(world.now)),
                 ..Default::default()
             }]),
             container_statuses: Some(vec![ContainerStatus {
@@ -297,5 +341,6 @@ fn pod(name: &str, now: Timestamp) -> Pod {
             }]),
             ..PodStatus::default()
         }),
+        ..pod
     }
 }

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
-use super::quorum;
 use super::step::{Decision, Situation, Step};
+use super::{quorum, readdress};
 use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
 use crate::crd::status::Phase;
@@ -16,6 +16,19 @@ pub fn form(world: &World) -> Decision {
     let member = desired::member::first(&world.cluster, &world.fresh_name);
     let message = format!("{} is to form the cluster", member.name_any());
     Situation::new(Phase::Forming, Reason::Forming, message).with(Step::Intend(Box::new(member)))
+}
+
+/// The next of the first members of a cluster that spans several Kubernetes; all start at once and find each other.
+pub fn found(world: &World) -> Option<Decision> {
+    let bootstrap = world.cluster.spec.bootstrap.as_ref()?;
+    if world.members.len() >= world.wanted() {
+        return None;
+    }
+    let is_there = |name: &&String| world.members.iter().any(|member| member.name() == **name);
+    let name = bootstrap.members.iter().find(|name| !is_there(name)).unwrap_or(&world.fresh_name);
+    let member = desired::member::founding(&world.cluster, bootstrap, name);
+    let message = format!("{name} is to form the cluster with others");
+    Some(Situation::new(Phase::Forming, Reason::Forming, message).with(Step::Intend(Box::new(member))))
 }
 
 fn growing(message: String) -> Situation {
@@ -45,7 +58,7 @@ fn is_intent(member: &Member, view: &View) -> bool {
 /// Voters that will be there when everything that leaves has left.
 fn staying(world: &World, view: &View) -> usize {
     let leaves = |id| world.members.iter().any(|member| member.id() == Some(id) && member.object.spec.leaves.is_some());
-    view.voters().filter(|row| !leaves(row.id)).count()
+    world.own_voters(view).filter(|row| !leaves(row.id)).count()
 }
 
 pub fn announce(world: &World, view: &View) -> Option<Decision> {
@@ -54,8 +67,10 @@ pub fn announce(world: &World, view: &View) -> Option<Decision> {
     if staying(world, view) >= world.wanted() {
         return Some(growing(format!("{name} is not wanted any more")).with(Step::Forget { member: name }));
     }
-    if view.learners().next().is_some() {
-        return None;
+    // One of ours would have been settled first.
+    if let Some(learner) = view.learners().next() {
+        let message = format!("{name} is to join after member {:x}, which has no vote yet", learner.id);
+        return Some(growing(message).waiting());
     }
     let step = Step::Announce { member: name.clone(), peer_url: member.object.spec.peer_url.clone() };
     Some(growing(format!("{name} is to join")).with(step))
@@ -63,8 +78,7 @@ pub fn announce(world: &World, view: &View) -> Option<Decision> {
 
 /// The learner, if there is one: it gets its vote, or it is given up, or it needs time.
 pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
-    let row = view.learners().next()?;
-    let member = world.member_of(row)?;
+    let (row, member) = view.learners().find_map(|row| Some((row, world.member_of(row)?)))?;
     let name = member.name();
     if staying(world, view) >= world.wanted() {
         let step = Step::Dismiss { member: name.clone(), why: Leaves::ScaleDown };
@@ -93,10 +107,10 @@ pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
 
 /// Fewer voters than wanted, and nothing under way.
 pub fn intend(world: &World, view: &View) -> Option<Decision> {
-    if view.rows.len() >= world.wanted() {
+    if view.rows.iter().filter(|row| world.is_own(row)).count() >= world.wanted() {
         return None;
     }
-    let member = desired::member::joining(&world.cluster, &world.fresh_name);
+    let member = desired::member::joining(&world.cluster, &world.fresh_name, readdress::mode_of_newcomers(world));
     debug_assert_eq!(member.spec.begins, Begins::Joining);
     Some(growing(format!("{} is to join", member.name_any())).with(Step::Intend(Box::new(member))))
 }

@@ -1,26 +1,31 @@
 //! The order of precedence: what an interrupted change left behind comes first, then what is broken, then what is wanted.
 
 use super::step::{Decision, Situation, Step};
-use super::{grow, quorum, replace, shrink};
+use super::{grow, quorum, readdress, recover, replace, roll, shrink, version, volume};
 use crate::crd::condition::Reason;
 use crate::crd::member::Begins;
 use crate::crd::status::Phase;
-use crate::observe::{Etcd, View, World};
+use crate::observe::{Etcd, Silence, View, World};
 
-/// The step that comes next for a cluster that is neither paused nor being deleted.
+/// The step that comes next for a cluster that is not being deleted.
 pub fn next(world: &World) -> Decision {
+    if world.cluster.spec.paused {
+        let message = "spec.paused is set: everything is left as it is";
+        return Situation::new(Phase::Paused, Reason::Paused, message).waiting();
+    }
     if world.members.is_empty() {
         return without_members(world);
     }
     if world.wanted() == 0 {
         return hibernate(world);
     }
-    if let Some(decision) = replace::ended_pod(world) {
+    if let Some(decision) = replace::ended_pod(world).or_else(|| roll::unstick(world)) {
         return decision;
     }
     match &world.etcd {
         Etcd::Seen(view) => with_view(world, view),
-        Etcd::Nobody | Etcd::Silent(_) => silent(world),
+        Etcd::Nobody => silent(world, &Silence::default()),
+        Etcd::Silent(silence) => silent(world, silence),
     }
 }
 
@@ -29,7 +34,7 @@ fn without_members(world: &World) -> Decision {
         None if world.wanted() == 0 => {
             Situation::new(Phase::Hibernated, Reason::Hibernated, "no members are wanted, and none were ever made").waiting()
         }
-        None => grow::form(world),
+        None => grow::found(world).unwrap_or_else(|| grow::form(world)),
         Some(id) => Situation::new(
             Phase::Unavailable,
             Reason::QuorumLost,
@@ -51,17 +56,21 @@ fn hibernate(world: &World) -> Decision {
     }
 }
 
-/// Nobody gave a list: nothing is decided about members.
-fn silent(world: &World) -> Decision {
-    let why = match &world.etcd {
-        Etcd::Silent(why) => format!(" ({why})"),
-        Etcd::Nobody | Etcd::Seen(_) => String::new(),
-    };
+/// Nobody gave a list: nothing is decided about members, unless the user has consented to a new beginning.
+fn silent(world: &World, silence: &Silence) -> Decision {
+    let why = if silence.why.is_empty() { String::new() } else { format!(" ({})", silence.why) };
     if world.cluster_id().is_none() {
+        if let Some(decision) = grow::found(world) {
+            return decision;
+        }
         let message = format!("waiting for the first member to serve{why}");
         return Situation::new(Phase::Forming, Reason::Forming, message).waiting();
     }
-    let message = format!("no quorum of the members answers{why}; the members are left as they are");
+    if let Some(decision) = recover::next(world, &silence.answers) {
+        return decision;
+    }
+    let message =
+        format!("no quorum of the members answers{why}; the members are left as they are. {}", recover::advice(world));
     Situation::new(Phase::Unavailable, Reason::QuorumLost, message).waiting()
 }
 
@@ -79,7 +88,9 @@ fn with_view(world: &World, view: &View) -> Decision {
     }
     let steps = [
         disarm,
+        recover::unforce,
         grow::record,
+        readdress::update,
         shrink::finish_departure,
         shrink::remove_strangers,
         shrink::depart,
@@ -88,19 +99,23 @@ fn with_view(world: &World, view: &View) -> Decision {
         replace::dismiss_broken,
         shrink::dismiss_surplus,
         grow::intend,
+        roll::next,
+        readdress::next,
+        volume::grow,
     ];
     if !quorum::can_change(view) {
-        return lost_quorum(view);
+        return recover::next(world, &view.answers).unwrap_or_else(|| lost_quorum(world, view));
     }
     steps.iter().find_map(|step| step(world, view)).unwrap_or_else(|| steady(world, view))
 }
 
 /// Some member gave a list, but too few follow the leader to change anything.
-fn lost_quorum(view: &View) -> Decision {
+fn lost_quorum(world: &World, view: &View) -> Decision {
     let message = format!(
-        "{} of {} voting members serve, too few to agree on anything; the members are left as they are",
+        "{} of {} voting members serve, too few to agree on anything; the members are left as they are. {}",
         view.ready_voters().len(),
-        view.voters().count()
+        view.voters().count(),
+        recover::advice(world)
     );
     Situation::new(Phase::Unavailable, Reason::QuorumLost, message).waiting()
 }
@@ -117,11 +132,32 @@ fn disarm(world: &World, view: &View) -> Option<Decision> {
 }
 
 fn steady(world: &World, view: &View) -> Decision {
-    let (ready, wanted) = (view.ready_voters().len(), world.wanted());
+    let ready = world.own_voters(view).filter(|row| view.is_ready(row.id)).count();
+    let wanted = world.wanted();
     if ready < wanted {
-        let away: Vec<&str> = view.voters().filter(|row| !view.is_ready(row.id)).map(|row| row.name.as_str()).collect();
+        let away: Vec<&str> =
+            world.own_voters(view).filter(|row| !view.is_ready(row.id)).map(|row| row.name.as_str()).collect();
         let message = format!("{ready} of {wanted} members serve; waiting for {}", away.join(", "));
         return Situation::new(Phase::Degraded, Reason::MembersMissing, message).waiting();
     }
-    Situation::new(Phase::Running, Reason::AsWanted, format!("all {wanted} members serve")).waiting()
+    if let Some(left) = world.members.iter().find(|member| member.row(&view.rows).is_none()) {
+        let message =
+            format!("all {wanted} members serve; waiting for the pod of {}, which has left, to end", left.name());
+        return Situation::new(Phase::Changing, Reason::Shrinking, message).waiting();
+    }
+    if let Some(refusal) = version::choose(world).refusal {
+        return Situation::new(Phase::Invalid, Reason::VersionRefused, refusal).waiting();
+    }
+    if recover::has_consent(world) {
+        let message = format!(
+            "all {wanted} members serve; spec.recovery is not needed: remove it, or it is used when a quorum is lost"
+        );
+        return Situation::new(Phase::Running, Reason::AsWanted, message).waiting();
+    }
+    let hint = if wanted.is_multiple_of(2) {
+        format!(" ({wanted} tolerate no more failures than {})", wanted - 1)
+    } else {
+        String::new()
+    };
+    Situation::new(Phase::Running, Reason::AsWanted, format!("all {wanted} members serve{hint}")).waiting()
 }

@@ -168,7 +168,7 @@ fn a_member_on_a_silent_node_is_given_up_after_the_time_that_the_spec_says() {
 #[test]
 fn nothing_is_given_up_against_the_policy_or_without_a_quorum_of_others() {
     let mut off = Sim::settled(3);
-    off.cluster.spec.repair.auto = Auto::Off;
+    off.cluster.spec.repair.auto = Auto::Disabled;
     let lost = off.follower();
     off.says_at_its_end(lost, "a part of the data folder is gone");
     assert_eq!(off.settle().situation.phase, Phase::Degraded);
@@ -190,6 +190,7 @@ fn a_member_that_never_started_is_removed_if_no_record_knows_it_and_one_that_run
         name: name.to_owned(),
         peer_urls: vec!["http://elsewhere:2380".to_owned()],
         is_learner: true,
+        ..Row::default()
     };
     sim.rows.push(stranger(""));
     sim.settle();

@@ -2,6 +2,8 @@
 //!
 //! - [`membership`]: the order of precedence of everything that changes members, and the one step that comes next.
 //! - [`grow`], [`shrink`], [`replace`]: the steps of each kind of change, from whatever an interrupted one left behind.
+//! - [`recover`]: a new beginning after a quorum was lost for good, with the user's consent.
+//! - [`roll`]: restarts for what changed in the resource; [`readdress`]: another scheme for members among themselves. [`version`]: which image may be run. [`volume`]: room that is missing.
 //! - [`presence`]: which members are to have a pod and a volume. [`quorum`]: what may be risked.
 //! - [`step`]: what a step is.
 
@@ -9,14 +11,27 @@ pub mod grow;
 pub mod membership;
 pub mod presence;
 pub mod quorum;
+pub mod readdress;
+pub mod recover;
 pub mod replace;
+pub mod roll;
 pub mod shrink;
 pub mod step;
+pub mod version;
+pub mod volume;
 
 pub use membership::next;
 pub use step::{Decision, Situation, Step};
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod membership_test;
+#[cfg(test)]
+mod readdress_test;
+#[cfg(test)]
+mod recover_test;
+#[cfg(test)]
+mod roll_test;
+#[cfg(test)]
+mod spanning_test;

@@ -1,7 +1,13 @@
 //! Which members are to have a pod and a volume.
 
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{readdress, version};
+use crate::crd::EtcdMember;
 use crate::crd::member::Begins;
-use crate::observe::{Etcd, Member, World};
+use crate::desired;
+use crate::desired::pod::Build;
+use crate::observe::{Etcd, Member, World, pod};
 
 /// It runs, or is to run. A member that the cluster has forgotten is not started again; while no list can be had, one more voter may
 /// be what a quorum needs.
@@ -10,8 +16,38 @@ pub fn wants_pod(world: &World, member: &Member) -> bool {
         Etcd::Seen(view) => member.id().is_some_and(|id| view.row(id).is_none()),
         Etcd::Nobody | Etcd::Silent(_) => false,
     };
-    let has_data = !world.has_volumes() || member.volume.is_some() || may_begin(member);
-    world.wanted() > 0 && member.object.spec.initial_cluster.is_some() && !is_forgotten && has_data
+    // Memory goes with its pod.
+    let is_kept = if world.has_volumes() { member.volume.is_some() } else { member.pod.is_some() };
+    let has_data = is_kept || may_begin(member);
+    world.wanted() > 0
+        && may_run_now(world, member)
+        && member.object.spec.initial_cluster.is_some()
+        && !is_forgotten
+        && has_data
+}
+
+/// As it is to be.
+pub fn pod_of(world: &World, member: &EtcdMember) -> Pod {
+    let image = version::choose(world).image;
+    let build = Build {
+        image: &image,
+        restart_for: world.certificates.restart_for.as_deref(),
+        has_peer_certificates: readdress::needs_certificates(world),
+    };
+    desired::pod::pod(&world.cluster, member, &build)
+}
+
+/// A pod is to be made.
+pub fn lacks_pod(world: &World, member: &Member) -> bool {
+    member.pod.is_none() && wants_pod(world, member)
+}
+
+/// While one member starts a new cluster from its data, it is the only one, and the others are gone before.
+fn may_run_now(world: &World, member: &Member) -> bool {
+    let is_survivor = |member: &Member| member.object.spec.begins == Begins::Recovering;
+    let Some(survivor) = world.members.iter().find(|member| is_survivor(member)) else { return true };
+    let is_gone = |other: &Member| other.pod.as_ref().is_none_or(|pod| pod::is_out_of_reach(pod, world.now));
+    is_survivor(member) && world.members.iter().filter(|other| other.name() != survivor.name()).all(is_gone)
 }
 
 /// A volume that is missing is made for a member that has none yet, and never for one whose data was in it.
@@ -20,5 +56,5 @@ pub fn wants_volume(world: &World, member: &Member) -> bool {
 }
 
 fn may_begin(member: &Member) -> bool {
-    member.object.spec.begins != Begins::Joined
+    matches!(member.object.spec.begins, Begins::Forming | Begins::Joining)
 }

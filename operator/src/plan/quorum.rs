@@ -32,10 +32,10 @@ pub fn can_remove(view: &View, id: u64) -> bool {
     voters.len() > 1 && ready.len() >= quorum(voters.len() - 1)
 }
 
-/// Stopping this member for a while leaves a quorum, or stops nobody's: a single member's restart is an outage anyway.
+/// Stopping this member for a while leaves a quorum, or can't leave one: a restart of one of two is an outage whenever it happens.
 pub fn can_restart(view: &View, id: u64) -> bool {
     let voters = view.voters().count();
     let mut ready = view.ready_voters();
     let serves = ready.remove(&id);
-    !serves || voters == 1 || ready.len() >= quorum(voters)
+    !serves || voters <= 2 || ready.len() >= quorum(voters)
 }

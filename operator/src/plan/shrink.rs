@@ -8,7 +8,7 @@ use crate::crd::condition::Reason;
 use crate::crd::member::Leaves;
 use crate::crd::status::Phase;
 use crate::crd::storage::Policy;
-use crate::observe::{Member, Row, View, World};
+use crate::observe::{Member, Row, View, World, pod};
 
 fn shrinking(why: Leaves, message: String) -> Situation {
     let reason = match why {
@@ -20,21 +20,21 @@ fn shrinking(why: Leaves, message: String) -> Situation {
 
 /// The cluster has forgotten a member that it knew: what is left of it goes.
 pub fn finish_departure(world: &World, view: &View) -> Option<Decision> {
-    let member = world
-        .members
-        .iter()
-        .find(|member| member.id().is_some_and(|id| view.row(id).is_none()) && member.row(&view.rows).is_none())?;
+    // A pod that takes its time to end, or never will on a dead node, holds up nobody else.
+    let is_ending = |member: &Member| {
+        member.pod.as_ref().is_some_and(|pod| pod::is_leaving(pod) && !pod::is_out_of_reach(pod, world.now))
+    };
+    let has_left = |member: &&Member| {
+        member.id().is_some_and(|id| view.row(id).is_none()) && member.row(&view.rows).is_none() && !is_ending(member)
+    };
+    let member = world.members.iter().find(has_left)?;
     // Removed by hand, it is treated like one that was in the way.
     let why = member.object.spec.leaves.unwrap_or(Leaves::Replaced);
     let situation = shrinking(why, format!("{} is no member any more, and is cleared away", member.name()));
-    if let Some(pod) = &member.pod {
-        return Some(match pod.metadata.deletion_timestamp {
-            None => situation.with(replace::delete_pod(pod)),
-            Some(_) if replace::is_out_of_reach(pod, world.now) => clear(world, member, why, situation),
-            Some(_) => situation.waiting(),
-        });
+    match &member.pod {
+        Some(pod) if !pod::is_leaving(pod) => Some(situation.with(replace::delete_pod(pod))),
+        _ => Some(clear(world, member, why, situation)),
     }
-    Some(clear(world, member, why, situation))
 }
 
 fn clear(world: &World, member: &Member, why: Leaves, situation: Situation) -> Decision {
@@ -55,6 +55,9 @@ fn clear(world: &World, member: &Member, why: Leaves, situation: Situation) -> D
 
 /// In the member list, and no record knows it. One that never started is a left-over; one that runs is somebody's.
 pub fn remove_strangers(world: &World, view: &View) -> Option<Decision> {
+    if world.is_spanning() {
+        return None;
+    }
     let stranger = view.rows.iter().find(|row| world.member_of(row).is_none())?;
     let id = stranger.id;
     if stranger.name.is_empty() && quorum::can_remove(view, id) {
@@ -92,17 +95,17 @@ pub fn depart(world: &World, view: &View) -> Option<Decision> {
 }
 
 /// The voter with the most of the log.
-fn heir(view: &View, except: u64) -> Option<u64> {
+pub fn heir(view: &View, except: u64) -> Option<u64> {
     let applied = |id: u64| view.answers.get(&id).map(|answer| answer.applied);
     view.ready_voters().into_iter().filter(|id| *id != except).max_by_key(|id| applied(*id))
 }
 
 /// More voters than wanted: the least useful one goes.
 pub fn dismiss_surplus(world: &World, view: &View) -> Option<Decision> {
-    if view.voters().count() <= world.wanted() {
+    if world.own_voters(view).count() <= world.wanted() {
         return None;
     }
-    let victim = view.voters().min_by_key(|row| usefulness(world, view, row))?;
+    let victim = world.own_voters(view).min_by_key(|row| usefulness(world, view, row))?;
     let member = world.member_of(victim)?;
     let message = format!("{} members are wanted, and {} is the one to leave", world.wanted(), member.name());
     Some(shrinking(Leaves::ScaleDown, message).with(Step::Dismiss { member: member.name(), why: Leaves::ScaleDown }))

@@ -1,5 +1,7 @@
 //! What a plan consists of.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
 use crate::crd::condition::Reason;
 use crate::crd::member::{EtcdMember, Leaves};
 use crate::crd::status::Phase;
@@ -20,6 +22,10 @@ pub enum Step {
         id: u64,
         initial_cluster: String,
     },
+    /// It starts a cluster of itself alone from its data.
+    Elect {
+        member: String,
+    },
     /// The member that formed the cluster must never form one again.
     Disarm {
         member: String,
@@ -38,6 +44,17 @@ pub enum Step {
         from: u64,
         to: u64,
     },
+    /// How others are to reach it, before they know.
+    Readdress {
+        member: String,
+        peer_url: String,
+    },
+    /// The cluster's list learns how others are to reach it.
+    Update {
+        member: String,
+        id: u64,
+        peer_url: String,
+    },
     /// Out of the cluster's list. `member` is its name, if there is a record.
     Remove {
         member: Option<String>,
@@ -52,6 +69,11 @@ pub enum Step {
         volume: String,
         uid: String,
     },
+    /// More room is asked for.
+    GrowVolume {
+        volume: String,
+        size: Quantity,
+    },
     /// The record goes last: until then an interrupted removal is found again.
     Forget {
         member: String,
@@ -65,14 +87,40 @@ impl Step {
             Self::Intend(_) => "Intend",
             Self::Announce { .. } => "Announce",
             Self::Record { .. } => "Record",
+            Self::Elect { .. } => "Elect",
             Self::Disarm { .. } => "Disarm",
             Self::Promote { .. } => "Promote",
             Self::Dismiss { .. } => "Dismiss",
             Self::HandOver { .. } => "HandOver",
+            Self::Readdress { .. } => "Readdress",
+            Self::Update { .. } => "Update",
             Self::Remove { .. } => "Remove",
             Self::DeletePod { .. } => "DeletePod",
             Self::DeleteVolume { .. } => "DeleteVolume",
+            Self::GrowVolume { .. } => "GrowVolume",
             Self::Forget { .. } => "Forget",
+        }
+    }
+}
+
+impl Step {
+    /// The member that it is about, if it has a record.
+    pub fn member(&self) -> Option<&str> {
+        match self {
+            Self::Intend(member) => member.metadata.name.as_deref(),
+            Self::Announce { member, .. }
+            | Self::Record { member, .. }
+            | Self::Elect { member }
+            | Self::Disarm { member }
+            | Self::Promote { member, .. }
+            | Self::Dismiss { member, .. }
+            | Self::Readdress { member, .. }
+            | Self::Update { member, .. }
+            | Self::Forget { member } => Some(member),
+            Self::Remove { member, .. } => member.as_deref(),
+            // A member's pod has its name.
+            Self::DeletePod { pod, .. } => Some(pod),
+            Self::HandOver { .. } | Self::DeleteVolume { .. } | Self::GrowVolume { .. } => None,
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Which of our crates may depend on which: everybody on the protocol, the file formats, TLS and DNS, products never on each other.
+//! Which of our crates may depend on which: everybody on the protocol, the file formats, TLS and DNS, products never on each other,
+//! but for the plugin, which shows what the operator has written.
 
 use super::File;
 
 /// A crate's folder and what it may depend on.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("proto", &[]),
     ("format", &["quorate-proto"]),
     ("dns", &[]),
@@ -11,6 +12,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("server", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
     ("ctl", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
     ("operator", &["quorate-proto", "quorate-tls"]),
+    ("plugin", &["quorate-operator"]),
     ("e2e", &["quorate-proto", "quorate-format"]),
     ("xtask", &[]),
 ];

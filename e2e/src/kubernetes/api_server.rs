@@ -180,7 +180,7 @@ impl Watch {
 }
 
 /// A key that signs service account tokens; openssl is there wherever certificates are.
-fn make_key(path: &Path) -> Result<(), Error> {
+pub fn make_key(path: &Path) -> Result<(), Error> {
     let what = || format!("openssl ecparam -genkey for {}", path.display());
     let output = Command::new("openssl")
         .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"])

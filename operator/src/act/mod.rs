@@ -1,0 +1,9 @@
+//! Does what a plan says: [`membership`] its one step, [`mod@ensure`] what is always to be there, both by [`objects`].
+
+mod ensure;
+mod membership;
+mod objects;
+
+pub use ensure::{ensure_all, keep_pod_monitor};
+pub use membership::{Error, perform};
+pub use objects::{Error as ObjectsError, FIELD_MANAGER, Objects, apply, ensure};

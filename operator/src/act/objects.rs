@@ -1,0 +1,144 @@
+//! Objects as they should be.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::crd::label;
+
+/// Who applies.
+pub const FIELD_MANAGER: &str = "quorate-operator";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("Kubernetes refuses an object")]
+    Kubernetes(#[from] kube::Error),
+    #[error("there is a {kind} {name} that this EtcdCluster didn't make and needs the name of; rename one of them")]
+    Foreign { kind: String, name: String },
+}
+
+/// A kind that has namespaces.
+pub trait Objects:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug
+{
+}
+impl<K> Objects for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug
+{
+}
+
+/// Makes an object what it should be, as far as its fields are ours.
+pub async fn apply<K: Objects>(client: &Client, namespace: &str, object: &K) -> kube::Result<K> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    api.patch(&object.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
+}
+
+/// Makes an object that is not there. Another's is left alone.
+pub async fn ensure<K: Objects>(client: &Client, namespace: &str, object: &K) -> kube::Result<()> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&parameters, object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a cluster's objects of a kind the wanted ones: applies those that differ from what is there, and deletes those that are not
+/// wanted any more. `there` has the cluster's alone.
+pub async fn keep<K: Objects>(client: &Client, namespace: &str, there: &[K], wanted: Vec<K>) -> Result<(), Error> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    for mut object in wanted.iter().cloned() {
+        seal(&mut object);
+        let name = object.name_any();
+        match there.iter().find(|found| found.name_any() == name) {
+            Some(found) if is_as_wanted(found, &object) => continue,
+            Some(_) => {}
+            None => refuse_foreign(api.get_opt(&name).await?, &object)?,
+        }
+        match apply(client, namespace, &object).await {
+            // Somebody changed the key of a list's entry, such as a Service's port: applying would add a second one beside it.
+            Err(kube::Error::Api(status)) if status.code == 422 => {
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await?;
+            }
+            applied => drop(applied?),
+        }
+    }
+    let is_wanted = |found: &K| wanted.iter().any(|object| object.name_any() == found.name_any());
+    for left in there.iter().filter(|found| found.meta().deletion_timestamp.is_none() && !is_wanted(found)) {
+        let preconditions = Preconditions { uid: left.uid(), resource_version: None };
+        let only = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match api.delete(&left.name_any(), &only).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What somebody else made is not taken over.
+fn refuse_foreign<K: Objects>(found: Option<K>, wanted: &K) -> Result<(), Error> {
+    let Some(found) = found else { return Ok(()) };
+    let owners = |object: &K| object.owner_references().iter().map(|owner| owner.uid.clone()).collect::<Vec<_>>();
+    let ours = owners(wanted);
+    if owners(&found).iter().any(|owner| ours.contains(owner)) {
+        return Ok(());
+    }
+    Err(Error::Foreign { kind: K::kind(&()).into_owned(), name: found.name_any() })
+}
+
+/// Notes what was wanted: what is wanted no more is not seen by a comparison.
+fn seal<K: Objects>(object: &mut K) {
+    let text = serde_json::to_string(object).unwrap_or_default();
+    let hash = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    object.annotations_mut().insert(label::INTENT.to_owned(), hash);
+}
+
+fn is_as_wanted<K: Objects>(found: &K, wanted: &K) -> bool {
+    match (serde_json::to_value(found), serde_json::to_value(wanted)) {
+        (Ok(found), Ok(wanted)) => contains(&found, &wanted),
+        _ => false,
+    }
+}
+
+/// Everything that is wanted is there. Kubernetes adds defaults, and others their own fields.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| contains(found, wanted)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
+        }
+        (found, wanted) => found == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::contains;
+
+    #[test]
+    fn defaults_of_others_are_no_difference_and_edits_are() {
+        let wanted = json!({"spec": {"ports": [{"port": 1}], "selector": {"a": "b"}}});
+        let there =
+            json!({"spec": {"ports": [{"port": 1, "protocol": "TCP"}], "selector": {"a": "b"}, "type": "ClusterIP"}});
+        assert!(contains(&there, &wanted));
+        for edited in [
+            json!({"spec": {"ports": [{"port": 2}], "selector": {"a": "b"}}}),
+            json!({"spec": {"ports": [{"port": 1}, {"port": 2}], "selector": {"a": "b"}}}),
+            json!({"spec": {"ports": [{"port": 1}]}}),
+        ] {
+            assert!(!contains(&edited, &wanted), "{edited}");
+        }
+    }
+}

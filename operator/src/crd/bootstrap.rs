@@ -1,0 +1,95 @@
+//! How the first members find each other, when they are not all of one resource.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// For a cluster with members in several Kubernetes: each has an EtcdCluster that looks after its own members, and all have the same of
+/// one of `static`, `discovery` and `dns`. Without it, one member forms the cluster and the others join it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("[has(self.static), has(self.discovery), has(self.dns)].filter(given, given).size() == 1").message("bootstrap: give one of static, discovery and dns"),
+    validation = Rule::new("has(self.discovery) || (has(self.members) && self.members.size() > 0)").message("bootstrap.members: static and dns need the names of this resource's first members")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Bootstrap {
+    /// By which members everywhere reach a member of this resource; its name takes the place of `$(MEMBER)`. The certificate of
+    /// `tls.peer` has to be for it, see `extraNames`.
+    #[schemars(regex(pattern = r"^https?://.*\$\(MEMBER\).*:[0-9]{1,5}$"), length(max = 255))]
+    pub peer_url: String,
+
+    /// The same for clients, and for the operators elsewhere, which ask all members how they are.
+    #[schemars(regex(pattern = r"^https?://.*\$\(MEMBER\).*:[0-9]{1,5}$"), length(max = 255))]
+    pub client_url: String,
+
+    /// Names of this resource's first members, as many as `replicas` is at first. They are used once; members that join later have names
+    /// that are made up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 9), inner(regex(pattern = r"^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$"), length(max = 52)))]
+    pub members: Vec<String>,
+
+    /// A list of all first members.
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
+    pub static_list: Option<StaticList>,
+
+    /// A service that tells the first members of each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
+
+    /// Service records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
+}
+
+/// A list of all first members.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StaticList {
+    /// As `--initial-cluster` has it: `NAME=URL` with commas between.
+    #[schemars(length(min = 1, max = 4096))]
+    pub initial_cluster: String,
+
+    /// The same everywhere, and nowhere else: members of another cluster are kept out by it.
+    #[schemars(length(min = 1, max = 128))]
+    pub token: String,
+}
+
+/// A discovery URL, or a token in the keys of another etcd.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("has(self.url) != (has(self.token) && has(self.endpoints) && self.endpoints.size() > 0)").message("bootstrap.discovery: give url, or token and endpoints")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Discovery {
+    /// As `--discovery` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub url: Option<String>,
+
+    /// As `--discovery-token` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub token: Option<String>,
+
+    /// As `--discovery-endpoints` has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 255)))]
+    pub endpoints: Vec<String>,
+}
+
+/// Service records of a domain.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dns {
+    /// As `--discovery-srv` has it.
+    #[schemars(length(min = 1, max = 253))]
+    pub domain: String,
+
+    /// As `--discovery-srv-name` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub service_name: Option<String>,
+
+    /// The same everywhere, and nowhere else.
+    #[schemars(length(min = 1, max = 128))]
+    pub token: String,
+}

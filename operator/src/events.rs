@@ -1,0 +1,138 @@
+//! What is told by Events: each step, and what stands in the way when it begins to.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource, ResourceExt};
+
+use crate::crd::condition;
+use crate::crd::status::{EtcdClusterStatus, Phase};
+use crate::crd::{EtcdCluster, EtcdMember};
+use crate::plan::Decision;
+
+/// Of a decision, compared with the status before and after it.
+pub fn of(cluster: &EtcdCluster, decision: &Decision, after: &EtcdClusterStatus) -> Vec<Event> {
+    let before = cluster.status.clone().unwrap_or_default();
+    let situation = &decision.situation;
+    let mut events = Vec::new();
+    if let Some(step) = &decision.step {
+        let secondary = step.member().map(|member| reference(cluster, member));
+        events.push(event(EventType::Normal, step.kind(), situation.reason.text(), &situation.message, secondary));
+    }
+    let is_new = before.phase != Some(situation.phase);
+    match situation.phase {
+        Phase::Degraded | Phase::Unavailable | Phase::Invalid if is_new => {
+            let reason = situation.reason.text();
+            events.push(event(EventType::Warning, reason, "Observe", &situation.message, None));
+        }
+        Phase::Running if is_new => {
+            events.push(event(EventType::Normal, situation.reason.text(), "Observe", &situation.message, None));
+        }
+        _ => {}
+    }
+    let tls = |status: &EtcdClusterStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == condition::TLS_READY).cloned()
+    };
+    if let (Some(before), Some(after)) = (tls(&before), tls(after))
+        && (before.reason != after.reason || (after.status == "False" && before.message != after.message))
+    {
+        let type_ = if after.status == "True" { EventType::Normal } else { EventType::Warning };
+        events.push(event(type_, &after.reason, "Observe", &after.message, None));
+    }
+    for member in &after.members {
+        let Some(obstacle) = &member.message else { continue };
+        let word = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+        let known = before.members.iter().find(|known| known.name == member.name);
+        let was = known.and_then(|known| known.message.as_deref()).map(word);
+        if was != Some(word(obstacle)) {
+            let note = format!("{} can't run: {obstacle}", member.name);
+            let about = Some(reference(cluster, &member.name));
+            events.push(event(EventType::Warning, "MemberCannotRun", "Observe", &note, about));
+        }
+    }
+    events
+}
+
+fn event(type_: EventType, reason: &str, action: &str, note: &str, secondary: Option<ObjectReference>) -> Event {
+    // The API's bound is 1024 bytes.
+    let note: String = note.chars().take(1000).collect();
+    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary }
+}
+
+fn reference(cluster: &EtcdCluster, member: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(EtcdMember::api_version(&()).into_owned()),
+        kind: Some(EtcdMember::kind(&()).into_owned()),
+        name: Some(member.to_owned()),
+        namespace: cluster.namespace(),
+        ..ObjectReference::default()
+    }
+}
+
+/// Publishes events. One that is refused is logged, and hinders nothing.
+#[derive(Clone)]
+pub struct Events {
+    recorder: Recorder,
+}
+
+impl Events {
+    pub fn new(client: Client, instance: &str) -> Self {
+        let reporter = Reporter { controller: "quorate-operator".to_owned(), instance: Some(instance.to_owned()) };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    pub async fn publish(&self, cluster: &EtcdCluster, events: Vec<Event>) {
+        for event in events {
+            if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an event was not taken");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is its report")]
+
+    use super::*;
+    use crate::crd::condition::Reason;
+    use crate::crd::status::MemberStatus;
+    use crate::plan::{Situation, Step};
+
+    fn cluster(phase: Phase, obstacle: Option<&str>) -> EtcdCluster {
+        let mut cluster = EtcdCluster::new("a", serde_json::from_value(serde_json::json!({})).unwrap());
+        cluster.status = Some(status(phase, obstacle));
+        cluster
+    }
+
+    fn status(phase: Phase, obstacle: Option<&str>) -> EtcdClusterStatus {
+        let member =
+            MemberStatus { name: "a-1".to_owned(), message: obstacle.map(str::to_owned), ..MemberStatus::default() };
+        EtcdClusterStatus { phase: Some(phase), members: vec![member], ..EtcdClusterStatus::default() }
+    }
+
+    fn reasons(events: &[Event]) -> Vec<&str> {
+        events.iter().map(|event| event.reason.as_str()).collect()
+    }
+
+    #[test]
+    fn each_step_is_told_and_an_unchanged_situation_is_not_repeated() {
+        let lost = || Situation::new(Phase::Unavailable, Reason::QuorumLost, "no quorum");
+        let after = status(Phase::Unavailable, None);
+        let told = of(&cluster(Phase::Running, None), &lost().waiting(), &after);
+        assert_eq!((reasons(&told), told[0].type_), (vec!["QuorumLost"], EventType::Warning));
+        assert!(of(&cluster(Phase::Unavailable, None), &lost().waiting(), &after).is_empty());
+        let promote = lost().with(Step::Promote { member: "a-1".to_owned(), id: 1 });
+        let told = of(&cluster(Phase::Unavailable, None), &promote, &after);
+        assert_eq!(reasons(&told), ["Promote"]);
+        assert_eq!(told[0].secondary.as_ref().unwrap().name.as_deref(), Some("a-1"));
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_running_is_told_once() {
+        let calm = || Situation::new(Phase::Running, Reason::AsWanted, "fine").waiting();
+        let stuck = status(Phase::Running, Some("ErrImagePull: no such image"));
+        assert_eq!(reasons(&of(&cluster(Phase::Running, None), &calm(), &stuck)), ["MemberCannotRun"]);
+        let before = cluster(Phase::Running, Some("ErrImagePull: other words"));
+        assert!(of(&before, &calm(), &stuck).is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! What Kubernetes says about a member's pod.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition};
+
+use crate::crd::label;
+use crate::desired::pod::CONTAINER;
+
+/// After the time that a pod has to end by itself, its node is taken for gone.
+const NODE_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+
+pub fn is_leaving(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// It has ended (evicted, or its node was shut down), and never runs again.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// Its time to end is long over: the node is gone.
+pub fn is_out_of_reach(pod: &Pod, now: Timestamp) -> bool {
+    let Some(deleted) = &pod.metadata.deletion_timestamp else { return false };
+    // Kubernetes sets this time to when the pod should be gone.
+    now.duration_since(deleted.0) > NODE_PATIENCE
+}
+
+/// Clients are sent to it.
+pub fn is_ready(pod: &Pod) -> bool {
+    !is_leaving(pod) && condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+pub fn unready_since(pod: &Pod) -> Option<Timestamp> {
+    let ready = condition(pod, "Ready")?;
+    (ready.status != "True").then(|| ready.last_transition_time.as_ref().map(|time| time.0))?
+}
+
+/// No node takes it but the one of its volume, which is gone, cut off or drained. The scheduler says so in words only.
+pub fn bound_elsewhere_since(pod: &Pod) -> Option<Timestamp> {
+    let unscheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
+    let message = unscheduled.message.as_deref()?;
+    let is_bound = message.contains("PersistentVolume's node affinity") || message.contains("volume node affinity");
+    unscheduled.last_transition_time.as_ref().filter(|_| is_bound).map(|time| time.0)
+}
+
+/// The server is running, or was until a moment ago. A pod that was never scheduled, can't pull its image or can't mount says
+/// nothing about its member's data.
+pub fn has_run(pod: &Pod) -> bool {
+    container(pod).is_some_and(|status| {
+        let waits = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
+        !waits && status.started.is_some()
+    })
+}
+
+/// What the server said when it ended last, if it has not served since.
+pub fn last_words(pod: &Pod) -> Option<String> {
+    let status = container(pod)?;
+    let ended =
+        |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.as_ref()?.message.clone());
+    if status.ready { None } else { ended(&status.state).or_else(|| ended(&status.last_state)) }
+}
+
+/// What keeps it from running, in Kubernetes' words; nothing while it is merely on its way.
+pub fn obstacle(pod: &Pod) -> Option<String> {
+    let containers =
+        pod.status.as_ref()?.container_statuses.iter().chain(&pod.status.as_ref()?.init_container_statuses);
+    let waits = containers.flatten().find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.clone()?;
+        let is_on_its_way = matches!(reason.as_str(), "ContainerCreating" | "PodInitializing");
+        (!is_on_its_way).then(|| sentence(&reason, waiting.message.as_deref()))
+    });
+    waits.or_else(|| {
+        let unscheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
+        Some(sentence(unscheduled.reason.as_deref().unwrap_or("Unscheduled"), unscheduled.message.as_deref()))
+    })
+}
+
+/// It serves clients by TLS.
+pub fn has_server_certificate(pod: &Pod) -> bool {
+    has_argument(pod, "--cert-file=")
+}
+
+/// It can reach members by TLS.
+pub fn has_peer_certificates(pod: &Pod) -> bool {
+    has_argument(pod, "--peer-cert-file=")
+}
+
+/// Members reach it by TLS.
+pub fn has_secured_peers(pod: &Pod) -> bool {
+    has_argument(pod, "--listen-peer-urls=https://")
+}
+
+fn has_argument(pod: &Pod, start: &str) -> bool {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers).filter(|one| one.name == CONTAINER);
+    containers.flat_map(|one| one.args.iter().flatten()).any(|argument| argument.starts_with(start))
+}
+
+/// Hash of what it was made for.
+pub fn intent(pod: &Pod) -> Option<&str> {
+    pod.metadata.annotations.as_ref()?.get(label::INTENT).map(String::as_str)
+}
+
+fn container(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|status| status.name == CONTAINER)
+}
+
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
+}
+
+fn sentence(reason: &str, message: Option<&str>) -> String {
+    let message = message.unwrap_or_default();
+    format!("{reason}: {message}").trim_end_matches(": ").chars().take(300).collect()
+}

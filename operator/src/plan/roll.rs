@@ -1,0 +1,83 @@
+//! Members that run with what the resource said before are restarted: one at a time, each only while all others serve, the leader last.
+//! Before all others comes one that is listed in another way than it listens: nobody new reaches it.
+
+use super::replace::delete_pod;
+use super::step::{Decision, Situation, Step};
+use super::{presence, quorum, readdress, shrink};
+use crate::crd::condition::Reason;
+use crate::crd::member::Leaves;
+use crate::crd::status::Phase;
+use crate::observe::{Member, View, World, pod};
+
+fn rolling(message: String) -> Situation {
+    Situation::new(Phase::Changing, Reason::RollingOut, message)
+}
+
+/// Its pod was made for something else than the resource says now.
+fn is_outdated(world: &World, member: &Member) -> bool {
+    let Some(found) = &member.pod else { return false };
+    let wanted = presence::pod_of(world, &member.object);
+    !pod::is_leaving(found) && pod::intent(found) != pod::intent(&wanted)
+}
+
+/// A pod that can't run for a reason that the resource may have mended by now is made anew at once: nothing runs in it that could be
+/// disturbed.
+pub fn unstick(world: &World) -> Option<Decision> {
+    let is_stuck = |member: &&Member| {
+        let pod = member.pod.as_ref();
+        world.has_volumes() && pod.is_some_and(|pod| pod::obstacle(pod).is_some()) && is_outdated(world, member)
+    };
+    let member = world.members.iter().find(is_stuck)?;
+    let message = format!("{} could not run, and starts with what the resource says now", member.name());
+    Some(rolling(message).with(delete_pod(member.pod.as_ref()?)))
+}
+
+/// The next restart, or what it waits for.
+pub fn next(world: &World, view: &View) -> Option<Decision> {
+    let outdated: Vec<&Member> = world.members.iter().filter(|member| is_outdated(world, member)).collect();
+    if outdated.is_empty() {
+        return None;
+    }
+    let left = outdated.len();
+    let (candidate, id) = outdated.iter().filter_map(|member| Some((*member, member.row(&view.rows)?.id))).min_by_key(
+        |(member, id)| (!readdress::is_under_way(member), *id == view.leader(), view.is_ready(*id), member.name()),
+    )?;
+    let name = candidate.name();
+    let is_away = |member: &&Member| member.name() != name && member.row(&view.rows).is_some() && !serves(view, member);
+    if let Some(other) = world.members.iter().find(is_away) {
+        let why = other.pod.as_ref().and_then(pod::obstacle).unwrap_or_else(|| "it is starting".to_owned());
+        let message = format!("{left} members are to restart; waiting for {} to serve ({why})", other.name());
+        return Some(rolling(message).waiting());
+    }
+    if !quorum::can_restart(view, id) {
+        return Some(rolling(format!("{name} is to restart; waiting for the others to have a quorum")).waiting());
+    }
+    if view.leader() == id
+        && let Some(to) = shrink::heir(view, id)
+    {
+        let message = format!("{name} leads, and hands over before it restarts");
+        return Some(rolling(message).with(Step::HandOver { from: id, to }));
+    }
+    if !world.has_volumes() {
+        return Some(without_volumes(view, &name, id));
+    }
+    let message = format!("{name} restarts with what the resource says now; {left} to go");
+    Some(rolling(message).with(delete_pod(candidate.pod.as_ref()?)))
+}
+
+fn serves(view: &View, member: &Member) -> bool {
+    let answers = member.row(&view.rows).is_some_and(|row| view.is_ready(row.id) && view.has_caught_up(row.id));
+    answers && member.pod.as_ref().is_some_and(pod::is_ready)
+}
+
+/// A restart would lose what the member has: another takes its place.
+fn without_volumes(view: &View, name: &str, id: u64) -> Decision {
+    if view.voters().count() < 3 || !quorum::can_remove(view, id) {
+        let message = format!(
+            "{name} can't be restarted: storage.medium is Memory, and its data would be lost; scale to 3 members first"
+        );
+        return Situation::new(Phase::Degraded, Reason::RollingOut, message).waiting();
+    }
+    let message = format!("{name} has its data in memory, and another with what the resource says now takes its place");
+    rolling(message).with(Step::Dismiss { member: name.to_owned(), why: Leaves::Replaced })
+}

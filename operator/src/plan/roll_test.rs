@@ -1,0 +1,173 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::fixture::{Fault, Sim};
+use super::step::Step;
+use crate::crd::condition::Reason;
+use crate::crd::status::Phase;
+use crate::crd::storage::Medium;
+
+fn deleted_pods(steps: &[Step]) -> Vec<String> {
+    let pods = steps.iter().filter_map(|step| match step {
+        Step::DeletePod { pod, .. } => Some(pod.clone()),
+        _ => None,
+    });
+    pods.collect()
+}
+
+fn images(sim: &Sim) -> BTreeSet<String> {
+    sim.pods.values().map(|pod| pod.spec.as_ref().unwrap().containers[0].image.clone().unwrap()).collect()
+}
+
+#[test]
+fn a_changed_setting_restarts_the_members_one_at_a_time_and_the_leader_last_after_it_handed_over() {
+    let mut sim = Sim::settled(3);
+    let (before, leader) = (sim.done.len(), sim.name_of(sim.leader));
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    sim.settle();
+    let steps = &sim.done[before..];
+    let deleted = deleted_pods(steps);
+    assert_eq!(deleted.len(), 3);
+    assert_eq!(deleted[2], leader);
+    assert!(matches!(steps[2], Step::HandOver { .. }), "{steps:?}");
+    assert_eq!(steps.len(), 4);
+}
+
+#[test]
+fn the_next_member_waits_until_the_one_before_serves() {
+    let mut sim = Sim::settled(3);
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    let first = sim.reconcile(Fault::None);
+    assert!(matches!(first.step, Some(Step::DeletePod { .. })));
+    // Gone, and not there again.
+    for _ in 0..3 {
+        let decision = sim.reconcile(Fault::None);
+        assert_eq!((decision.step, decision.situation.reason), (None, Reason::RollingOut));
+    }
+    sim.breathe();
+    // There again, and not ready.
+    let id = sim.rows.iter().map(|row| row.id).find(|id| *id != sim.leader).unwrap();
+    sim.loses_its_node(id);
+    let decision = sim.reconcile(Fault::None);
+    assert_eq!((decision.step, decision.situation.reason), (None, Reason::RollingOut));
+}
+
+#[test]
+fn a_bad_image_stops_with_the_first_member_and_a_better_one_starts_with_it() {
+    let mut sim = Sim::settled(3);
+    let good = images(&sim);
+    sim.cluster.spec.image.tag = Some("v3.7.4".to_owned());
+    sim.reconcile(Fault::None);
+    sim.breathe();
+    let broken = sim.done.iter().rev().find_map(|step| deleted_pods(std::slice::from_ref(step)).pop()).unwrap();
+    let id = sim.rows.iter().find(|row| row.name == broken).unwrap().id;
+    sim.says_at_its_end(id, "");
+    for _ in 0..5 {
+        let decision = sim.reconcile(Fault::None);
+        assert_eq!(decision.step, None);
+        assert!(decision.situation.message.contains(&broken), "{}", decision.situation.message);
+        assert!(decision.situation.message.contains("CrashLoopBackOff"), "{}", decision.situation.message);
+    }
+    let before = sim.done.len();
+    sim.cluster.spec.image.tag = None;
+    sim.down.clear();
+    sim.settle();
+    assert_eq!(deleted_pods(&sim.done[before..]), [broken]);
+    assert_eq!(images(&sim), good);
+}
+
+#[test]
+fn one_or_two_members_restart_though_nobody_can_stand_in_for_them() {
+    for replicas in [1, 2] {
+        let mut sim = Sim::settled(replicas);
+        let before = sim.done.len();
+        sim.cluster.spec.etcd.snapshot_count = Some(5000);
+        sim.settle();
+        assert_eq!(deleted_pods(&sim.done[before..]).len(), usize::try_from(replicas).unwrap());
+    }
+}
+
+#[test]
+fn members_in_memory_are_replaced_and_never_restarted() {
+    let mut sim = Sim::new(3);
+    sim.cluster.spec.storage.medium = Medium::Memory;
+    sim.settle();
+    let (before, ids) = (sim.done.len(), sim.rows.iter().map(|row| row.id).collect::<Vec<_>>());
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    sim.settle();
+    assert!(sim.rows.len() == 3 && sim.rows.iter().all(|row| !ids.contains(&row.id)), "{:?}", sim.rows);
+    for (at, step) in sim.done.iter().enumerate().skip(before) {
+        // A pod goes when its member has left.
+        let Step::DeletePod { pod, .. } = step else { continue };
+        let left = |step: &Step| matches!(step, Step::Remove { member: Some(member), .. } if member == pod);
+        assert!(sim.done[before..at].iter().any(left), "{pod}");
+    }
+
+    let mut alone = Sim::new(1);
+    alone.cluster.spec.storage.medium = Medium::Memory;
+    alone.settle();
+    alone.cluster.spec.etcd.snapshot_count = Some(5000);
+    let decision = alone.settle();
+    assert!(decision.situation.message.contains("scale to 3 members first"), "{}", decision.situation.message);
+}
+
+#[test]
+fn versions_rise_by_one_minor_and_never_fall() {
+    for (version, words) in [("3.9.0", "ask for 3.8 first"), ("3.6.12", "ask for 3.7 or newer")] {
+        let mut sim = Sim::settled(3);
+        let before = (sim.done.len(), images(&sim));
+        sim.cluster.spec.version = Some(version.to_owned());
+        let decision = sim.settle();
+        assert_eq!((decision.situation.phase, decision.situation.reason), (Phase::Invalid, Reason::VersionRefused));
+        assert!(decision.situation.message.contains(words), "{}", decision.situation.message);
+        assert_eq!((sim.done.len(), images(&sim)), before);
+        // A member that is made meanwhile runs what the others run.
+        sim.scale(5);
+        sim.settle();
+        assert_eq!((sim.pods.len(), images(&sim)), (5, before.1));
+    }
+    for version in ["3.8.0", "3.7.0", "3.7.9"] {
+        let mut sim = Sim::settled(3);
+        sim.cluster.spec.version = Some(version.to_owned());
+        sim.settle();
+        assert_eq!(images(&sim), BTreeSet::from([format!("image:v{version}")]));
+    }
+}
+
+#[test]
+fn half_an_upgrade_can_be_taken_back() {
+    let mut sim = Sim::settled(3);
+    sim.cluster.spec.version = Some("3.8.0".to_owned());
+    sim.reconcile(Fault::None);
+    sim.breathe();
+    assert_eq!(images(&sim).len(), 2);
+    sim.cluster.spec.version = None;
+    sim.settle();
+    assert_eq!(images(&sim), BTreeSet::from(["image:v3.7.3".to_owned()]));
+}
+
+#[test]
+fn volumes_grow_in_place() {
+    let mut sim = Sim::settled(3);
+    let before = sim.done.len();
+    sim.cluster.spec = serde_json::from_value(json!({"storage": {"size": "16Gi"}})).unwrap();
+    sim.settle();
+    let grown = sim.done[before..].iter().map(Step::kind).collect::<Vec<_>>();
+    assert_eq!(grown, ["GrowVolume"; 3]);
+}
+
+#[test]
+fn a_paused_cluster_is_left_alone() {
+    let mut sim = Sim::settled(3);
+    sim.cluster.spec.paused = true;
+    sim.scale(5);
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    let decision = sim.reconcile(Fault::None);
+    assert_eq!((decision.step, decision.situation.phase), (None, Phase::Paused));
+    sim.cluster.spec.paused = false;
+    sim.settle();
+    assert_eq!(sim.rows.len(), 5);
+}

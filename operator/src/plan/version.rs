@@ -1,0 +1,78 @@
+//! Which image members may run.
+
+use crate::desired;
+use crate::observe::{Etcd, World};
+
+/// What members are made with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    pub image: String,
+    /// Why it isn't the one that the resource asks for.
+    pub refusal: Option<String>,
+}
+
+/// The image that the resource asks for, or the one before if its version may not follow. Versions rise by one minor at a time, as
+/// etcd's upgrade guide has it, and never fall below the minor that the oldest member has.
+pub fn choose(world: &World) -> Choice {
+    let asked = desired::pod::image(&world.cluster, &world.default_image);
+    let Some(refusal) = refuse(world, &asked) else { return Choice { image: asked, refusal: None } };
+    let before = world.cluster.status.as_ref().and_then(|status| status.image.clone());
+    Choice { image: before.unwrap_or(asked), refusal: Some(refusal) }
+}
+
+fn refuse(world: &World, image: &str) -> Option<String> {
+    let wanted = wanted(world, image)?;
+    let running = running(world)?;
+    if wanted.major != running.major || wanted.minor < running.minor {
+        return Some(format!(
+            "spec.version {wanted} is below the {running} that members run, and data can't go back by it; ask for {}.{} or newer, or \
+             restore a backup into another cluster",
+            running.major, running.minor
+        ));
+    }
+    (wanted.minor > running.minor + 1).then(|| {
+        format!(
+            "spec.version {wanted} is more than one minor above the {running} that members run; ask for {}.{} first",
+            running.major,
+            running.minor + 1
+        )
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+fn parse(text: &str) -> Option<Version> {
+    let mut numbers = text.split('.').map(str::parse);
+    let version = Version { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()?, patch: numbers.next()?.ok()? };
+    numbers.next().is_none().then_some(version)
+}
+
+/// What the resource says, or the tag of its image if that is a version of etcd. Of other images nothing is known beforehand.
+fn wanted(world: &World, image: &str) -> Option<Version> {
+    let spec = &world.cluster.spec;
+    if let Some(version) = &spec.version {
+        return parse(version);
+    }
+    let tag = image.rsplit_once(':')?.1.strip_prefix('v')?;
+    parse(tag).filter(|version| version.major == 3)
+}
+
+/// The oldest among the members.
+fn running(world: &World) -> Option<Version> {
+    let seen = match &world.etcd {
+        Etcd::Seen(view) => view.answers.values().filter_map(|answer| parse(&answer.version)).min(),
+        Etcd::Nobody | Etcd::Silent(_) => None,
+    };
+    seen.or_else(|| parse(world.cluster.status.as_ref()?.version.as_ref()?))
+}

@@ -1,0 +1,61 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
+
+use super::*;
+use crate::plan;
+use crate::plan::fixture::Sim;
+
+fn holds(status: &EtcdClusterStatus, type_: &str) -> bool {
+    status.conditions.iter().find(|condition| condition.type_ == type_).unwrap().status == "True"
+}
+
+fn status(sim: &Sim) -> EtcdClusterStatus {
+    let world = sim.world();
+    of(&world, &plan::next(&world))
+}
+
+#[test]
+fn a_cluster_at_rest_says_the_same_however_often_it_is_looked_at() {
+    let mut sim = Sim::settled(3);
+    let first = status(&sim);
+    sim.cluster.status = Some(first.clone());
+    sim.breathe();
+    sim.breathe();
+    assert_eq!(status(&sim), first);
+    assert_eq!((first.ready.as_deref(), first.phase), (Some("3/3"), Some(Phase::Running)));
+    assert!(holds(&first, condition::AVAILABLE) && holds(&first, condition::QUORUM_HEALTHY));
+    assert!(!holds(&first, condition::DEGRADED) && !holds(&first, condition::PROGRESSING));
+    assert_eq!(first.members.iter().filter(|member| member.role == Some(Role::Leader)).count(), 1);
+}
+
+#[test]
+fn one_member_away_is_degraded_and_available_and_two_away_are_neither_available_nor_healthy() {
+    let mut sim = Sim::settled(3);
+    let away = sim.follower();
+    sim.down.push(away);
+    let one = status(&sim);
+    assert!(
+        holds(&one, condition::AVAILABLE)
+            && holds(&one, condition::DEGRADED)
+            && !holds(&one, condition::QUORUM_HEALTHY)
+    );
+    assert!(one.message.unwrap().contains(&sim.name_of(away)));
+    sim.down = sim.rows.iter().map(|row| row.id).collect();
+    let all = status(&sim);
+    assert!(!holds(&all, condition::AVAILABLE));
+    assert!(all.cluster_id.is_some(), "once it is known, it stays");
+}
+
+#[test]
+fn sizes_are_rounded_so_that_writes_are_not_written_about() {
+    let mib = 1 << 20;
+    for (bytes, shown) in [
+        (0, "<16Mi"),
+        (15 * mib, "<16Mi"),
+        (17 * mib, "16Mi"),
+        (300 * mib, "288Mi"),
+        (2047 * mib, "1920Mi"),
+        (2048 * mib, "2048Mi"),
+    ] {
+        assert_eq!(rounded(bytes), shown);
+    }
+}
