@@ -3,7 +3,7 @@
 //! [`run`] is the process: it [serves](serve) health and [`metrics`], waits until it [leads](lead), and then [watches](watch). A
 //! [`mod@reconcile`] walks through [`observe`] (what there is), [`plan`] (what to do next, pure), [`act`] (does it), [`status`] and
 //! [`events`] (say so); [`backoff`] is the wait after one that failed, and [`unwatched`] remembers what was
-//! made of kinds that need not be there. [`desired`] has the Kubernetes objects that a plan asks for,
+//! made of kinds that need not be there. [`digest`] tells whether something has changed. [`desired`] has the Kubernetes objects that a plan asks for,
 //! [`certificates`] those of TLS, and [`crd`] what users write and read. [`etcd_client`] and [`client_tls`] are the way to the members.
 
 pub mod act;
@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod client_tls;
 pub mod crd;
 pub mod desired;
+pub mod digest;
 pub mod etcd_client;
 pub mod events;
 pub mod lead;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use hyper::Method;
+use quorate_e2e::history::Dial;
 use quorate_e2e::kubernetes::operated::LIMIT;
 use quorate_e2e::kubernetes::{Image, Operated};
-use quorate_e2e::wait::{self, Look};
 use serde_json::{Value, json};
 
 use crate::etcdctl::etcdctl;
@@ -59,6 +59,13 @@ async fn what_keeps_pods_from_running_is_named_and_its_cure_works() {
     site.running("sample", 3).await.unwrap();
 }
 
+/// A megabyte, by a connection of its own.
+async fn put(dial: &Dial, number: u32) -> Result<(), String> {
+    let mut client = dial.connect(0).await.map_err(|error| error.to_string())?;
+    let put = client.put(format!("k{number}"), vec![b'v'; 1 << 20], None).await;
+    put.map(drop).map_err(|error| error.to_string())
+}
+
 #[tokio::test]
 async fn a_member_with_a_full_volume_says_so_while_the_others_serve() {
     let mut site = Operated::start(1).await.unwrap();
@@ -87,19 +94,14 @@ async fn a_member_with_a_full_volume_says_so_while_the_others_serve() {
     let dial = site.dial("sample").await.unwrap();
     let puts = async move {
         for number in 0..100 {
-            let key = format!("k{number}");
-            wait::until("a put", LIMIT, async || match dial.connect(0).await {
-                Ok(mut client) => match client.put(key.as_str(), vec![b'v'; 1 << 20], None).await {
-                    Ok(_) => Ok(Look::Yes(())),
-                    Err(error) => Ok(Look::NotYet(error.to_string())),
-                },
-                Err(error) => Ok(Look::NotYet(error.to_string())),
-            })
-            .await
-            .unwrap();
+            while let Err(error) = put(&dial, number).await {
+                eprintln!("k{number} again: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     };
-    site.inside().unwrap().run(puts).await.unwrap();
+    let puts = tokio::time::timeout(LIMIT, puts);
+    site.inside().unwrap().run(puts).await.unwrap().unwrap();
     site.until("sample", "a word about the volume", |status| says(status, "No space left")).await.unwrap();
     assert_eq!(etcdctl(&site.kubernetes, "sample", "default", &["put", "k", "v"]).await, "OK\n");
     let free = ["exec", follower, "-c", "shell", "--", "rm", "/data/filler"];

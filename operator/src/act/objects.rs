@@ -8,9 +8,9 @@ use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::crd::label;
+use crate::digest;
 
 /// Who applies.
 pub const FIELD_MANAGER: &str = "quorate-operator";
@@ -97,7 +97,7 @@ fn refuse_foreign<K: Objects>(found: Option<K>, wanted: &K) -> Result<(), Error>
 /// Notes what was wanted: what is wanted no more is not seen by a comparison.
 fn seal<K: Objects>(object: &mut K) {
     let text = serde_json::to_string(object).unwrap_or_default();
-    let hash = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest::short(text);
     object.annotations_mut().insert(label::INTENT.to_owned(), hash);
 }
 

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, ResourceExt};
 use rustls::ClientConfig;
-use sha2::{Digest, Sha256};
 
 use super::exchange::{self, Next, Question};
 use super::issue;
@@ -19,6 +18,7 @@ use crate::crd::EtcdCluster;
 use crate::crd::status::CertificateStatus;
 use crate::crd::tls::Mode;
 use crate::desired::name;
+use crate::digest;
 use crate::etcd_client::Target;
 
 /// On the resource: another value asks for another authority. On the authority's Secret: the value that was followed.
@@ -102,8 +102,7 @@ impl Site<'_> {
                 .filter(|(kind, _)| *kind != Kind::Client)
                 .map(|(_, material)| material.trust.fingerprints().join(","))
                 .collect();
-            let hash = Sha256::digest(trust.join(";"));
-            certificates.restart_for = Some(hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect());
+            certificates.restart_for = Some(digest::short(trust.join(";")));
         }
         Ok(certificates)
     }

@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
-use sha2::{Digest, Sha256};
 
 use super::{flags, member, name};
 use crate::crd::bootstrap::Bootstrap;
@@ -20,6 +19,7 @@ use crate::crd::pod::AntiAffinity;
 use crate::crd::storage::Medium;
 use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, EtcdMember, label};
+use crate::digest;
 
 /// The container of the server.
 pub const CONTAINER: &str = "etcd";
@@ -71,7 +71,7 @@ pub fn pod(cluster: &EtcdCluster, member: &EtcdMember, build: &Build<'_>) -> Pod
 /// Changes when the pod has to be made anew for what the resource says.
 fn intent(spec: &PodSpec, labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> String {
     let text = serde_json::to_string(&(spec, labels, annotations)).unwrap_or_default();
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digest::short(text)
 }
 
 fn beginning(cluster: &EtcdCluster, member: &EtcdMember) -> Vec<EnvVar> {

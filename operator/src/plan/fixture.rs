@@ -111,9 +111,8 @@ impl Sim {
             pod::has_secured_peers(pod) == name::is_secured(url) || self.connected.contains(&pod.name_any())
         };
         let can_reach = !name::is_secured(url) || self.pods.values().all(pod::has_peer_certificates);
-        pod.is_some_and(|pod| {
-            pod.metadata.deletion_timestamp.is_none() && (self.rows.len() == 1 || is_reached(pod) && can_reach)
-        }) && !self.down.contains(&row.id)
+        // One that has been told to end serves on for a moment.
+        pod.is_some_and(|pod| self.rows.len() == 1 || is_reached(pod) && can_reach) && !self.down.contains(&row.id)
     }
 
     fn etcd(&self) -> Etcd {

@@ -5,7 +5,7 @@ use super::{grow, quorum, readdress, recover, replace, roll, shrink, version, vo
 use crate::crd::condition::Reason;
 use crate::crd::member::Begins;
 use crate::crd::status::Phase;
-use crate::observe::{Etcd, Silence, View, World};
+use crate::observe::{Etcd, Row, Silence, View, World, pod};
 
 /// The step that comes next for a cluster that is not being deleted.
 pub fn next(world: &World) -> Decision {
@@ -131,12 +131,17 @@ fn disarm(world: &World, view: &View) -> Option<Decision> {
     Some(situation.with(Step::Disarm { member: armed.name() }))
 }
 
+/// It serves, and its pod has not been told to end: a member serves on for some seconds while clients learn that.
+fn stays(world: &World, view: &View, row: &Row) -> bool {
+    let pod = world.member_of(row).and_then(|member| member.pod.as_ref());
+    view.is_ready(row.id) && pod.is_some_and(|pod| !pod::is_leaving(pod))
+}
+
 fn steady(world: &World, view: &View) -> Decision {
-    let ready = world.own_voters(view).filter(|row| view.is_ready(row.id)).count();
-    let wanted = world.wanted();
+    let (stay, away): (Vec<&Row>, Vec<&Row>) = world.own_voters(view).partition(|row| stays(world, view, row));
+    let (ready, wanted) = (stay.len(), world.wanted());
     if ready < wanted {
-        let away: Vec<&str> =
-            world.own_voters(view).filter(|row| !view.is_ready(row.id)).map(|row| row.name.as_str()).collect();
+        let away: Vec<&str> = away.into_iter().map(|row| row.name.as_str()).collect();
         let message = format!("{ready} of {wanted} members serve; waiting for {}", away.join(", "));
         return Situation::new(Phase::Degraded, Reason::MembersMissing, message).waiting();
     }

@@ -37,6 +37,16 @@ fn a_changed_setting_restarts_the_members_one_at_a_time_and_the_leader_last_afte
 }
 
 #[test]
+fn a_roll_is_over_when_the_last_member_is_there_again_and_not_when_it_still_serves() {
+    let mut sim = Sim::settled(1);
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    assert!(matches!(sim.reconcile(Fault::None).step, Some(Step::DeletePod { .. })));
+    let lasting = sim.reconcile(Fault::None);
+    assert_eq!((lasting.step, lasting.situation.phase), (None, Phase::Degraded));
+    assert_eq!(sim.settle().situation.phase, Phase::Running);
+}
+
+#[test]
 fn the_next_member_waits_until_the_one_before_serves() {
     let mut sim = Sim::settled(3);
     sim.cluster.spec.etcd.snapshot_count = Some(5000);
