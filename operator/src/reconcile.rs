@@ -21,7 +21,7 @@ use crate::observe::ask::Asked;
 use crate::observe::cache::Caches;
 use crate::observe::kubernetes::Objects;
 use crate::observe::secrets::Secrets;
-use crate::observe::{self, Etcd, Member, World, ask};
+use crate::observe::{self, Etcd, Member, World, ask, world};
 use crate::plan::{self, Decision, presence};
 use crate::status;
 use crate::unwatched::Unwatched;
@@ -148,6 +148,9 @@ async fn observe(cluster: &EtcdCluster, members: Objects, context: &Context, afr
     let tls = keep::client_tls(cluster, &secrets)?;
     context.secrets.keep(cluster, secrets);
     let (mut etcd, asked) = ask::ask(&targets, tls.clone()).await;
+    if let Etcd::Seen(view) = &mut etcd {
+        view.leaving = world::leaving(&members, &view.rows);
+    }
     if let (Etcd::Seen(view), true) = (&mut etcd, cluster.spec.bootstrap.is_some()) {
         let own: Vec<u64> = members.iter().filter_map(Member::id).collect();
         ask::ask_elsewhere(view, &own, tls).await;

@@ -28,6 +28,8 @@ pub struct View {
     pub rows: Vec<Row>,
     /// By member id; who is not here did not answer.
     pub answers: BTreeMap<u64, Answer>,
+    /// Ids of members whose pods have been told to end, or have ended. They answer for some seconds more, and are not counted on.
+    pub leaving: BTreeSet<u64>,
 }
 
 /// A line of the member list.
@@ -74,10 +76,12 @@ impl View {
         self.rows.iter().find(|row| row.id == id)
     }
 
-    /// It answers and follows the leader.
+    /// It answers and follows the leader, and is to go on doing so.
     pub fn is_ready(&self, id: u64) -> bool {
         let leader = self.leader();
-        leader != 0 && self.answers.get(&id).is_some_and(|answer| answer.leader == leader)
+        leader != 0
+            && !self.leaving.contains(&id)
+            && self.answers.get(&id).is_some_and(|answer| answer.leader == leader)
     }
 
     pub fn ready_voters(&self) -> BTreeSet<u64> {

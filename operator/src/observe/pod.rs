@@ -9,6 +9,9 @@ use crate::desired::pod::CONTAINER;
 /// After the time that a pod has to end by itself, its node is taken for gone.
 const NODE_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
+/// Characters of what a server said that are repeated.
+const LINE: usize = 300;
+
 pub fn is_leaving(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
@@ -61,8 +64,19 @@ pub fn last_words(pod: &Pod) -> Option<String> {
     if status.ready { None } else { ended(&status.state).or_else(|| ended(&status.last_state)) }
 }
 
-/// What keeps it from running, in Kubernetes' words; nothing while it is merely on its way.
+/// What keeps it from running, in Kubernetes' words, and what the server said when it ended last; nothing while it is merely on its way.
 pub fn obstacle(pod: &Pod) -> Option<String> {
+    let why = unstarted(pod)?;
+    let said = last_words(pod).map(|said| last_line(&said)).filter(|said| !said.is_empty());
+    Some(said.map_or_else(|| why.clone(), |said| format!("{why}; at its last end it said: {said}")))
+}
+
+/// The log of a server that leaves no last words ends with them.
+pub fn last_line(text: &str) -> String {
+    text.lines().next_back().unwrap_or_default().chars().take(LINE).collect()
+}
+
+fn unstarted(pod: &Pod) -> Option<String> {
     let containers =
         pod.status.as_ref()?.container_statuses.iter().chain(&pod.status.as_ref()?.init_container_statuses);
     let waits = containers.flatten().find_map(|container| {

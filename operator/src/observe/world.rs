@@ -1,10 +1,13 @@
 //! Everything that a plan is made from.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::etcd::{Etcd, Row, View};
+use super::pod;
 use crate::certificates::Certificates;
 use crate::crd::storage::Medium;
 use crate::crd::{EtcdCluster, EtcdMember};
@@ -22,6 +25,12 @@ pub struct World {
     pub certificates: Certificates,
     /// A name that no member has or ever had.
     pub fresh_name: String,
+}
+
+/// Ids of members whose pods have been told to end, or have ended.
+pub fn leaving(members: &[Member], rows: &[Row]) -> BTreeSet<u64> {
+    let goes = |member: &&Member| member.pod.as_ref().is_none_or(pod::is_leaving);
+    members.iter().filter(goes).filter_map(|member| Some(member.row(rows)?.id)).collect()
 }
 
 /// A member's objects.

@@ -18,7 +18,7 @@ use crate::crd::member::Begins;
 use crate::crd::{EtcdCluster, EtcdMember};
 use crate::desired::pod::CONTAINER;
 use crate::desired::{self, name};
-use crate::observe::{Answer, Etcd, Member, Row, Silence, View, World, pod};
+use crate::observe::{Answer, Etcd, Member, Row, Silence, View, World, pod, world};
 use crate::status;
 
 pub(super) const CLUSTER_ID: u64 = 0xc1;
@@ -87,20 +87,24 @@ impl Sim {
     }
 
     pub fn world(&self) -> World {
-        let members = self.records.iter().map(|(name, record)| Member {
-            object: record.clone(),
-            pod: self.pods.get(name).cloned(),
-            volume: self.volumes.get(&name::volume(name)).cloned(),
-        });
         World {
             cluster: self.cluster.clone(),
-            members: members.collect(),
+            members: self.members(),
             etcd: self.etcd(),
             now: self.now,
             default_image: "image:v3.7.3".to_owned(),
             certificates: Certificates::default(),
             fresh_name: format!("a-{:05}", self.next),
         }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let members = self.records.iter().map(|(name, record)| Member {
+            object: record.clone(),
+            pod: self.pods.get(name).cloned(),
+            volume: self.volumes.get(&name::volume(name)).cloned(),
+        });
+        members.collect()
     }
 
     fn serves(&self, row: &Row) -> bool {
@@ -134,7 +138,8 @@ impl Sim {
         if voters == 0 || serving.iter().filter(|row| !row.is_learner).count() < voters / 2 + 1 {
             return Etcd::Silent(Silence { why: "no answer".to_owned(), answers: answers(&serving) });
         }
-        Etcd::Seen(View { cluster_id: CLUSTER_ID, rows: self.rows.clone(), answers: answers(&serving) })
+        let (rows, answers) = (self.rows.clone(), answers(&serving));
+        Etcd::Seen(View { cluster_id: CLUSTER_ID, leaving: world::leaving(&self.members(), &rows), rows, answers })
     }
 
     /// What its image's tag says.
@@ -230,7 +235,12 @@ impl Sim {
                 assert_eq!(self.leader, from);
                 self.leader = to;
             }
-            Step::Readdress { member, peer_url } => self.records.get_mut(&member).unwrap().spec.peer_url = peer_url,
+            Step::Readdress { member, peer_url } => {
+                // Whoever starts while it is listed in another way than it listens can't find it.
+                let stays = |name: &String| self.pods.get(name).is_some_and(|pod| !pod::is_leaving(pod));
+                assert!(self.records.keys().filter(|name| **name != member).all(stays));
+                self.records.get_mut(&member).unwrap().spec.peer_url = peer_url;
+            }
             Step::Update { member, id, peer_url } => {
                 self.connected.insert(member);
                 self.rows.iter_mut().find(|row| row.id == id).unwrap().peer_urls = vec![peer_url];
@@ -255,8 +265,11 @@ impl Sim {
 
     /// Until nothing is to be done any more.
     pub fn settle(&mut self) -> Decision {
-        for _ in 0..200 {
-            self.breathe();
+        for turn in 0..400 {
+            // The operator may look again before anything has come of its step.
+            if turn % 2 == 0 {
+                self.breathe();
+            }
             let decision = self.reconcile(Fault::None);
             if decision.step.is_none() && decision.situation.phase != crate::crd::status::Phase::Changing {
                 self.breathe();

@@ -131,17 +131,17 @@ fn disarm(world: &World, view: &View) -> Option<Decision> {
     Some(situation.with(Step::Disarm { member: armed.name() }))
 }
 
-/// It serves, and its pod has not been told to end: a member serves on for some seconds while clients learn that.
-fn stays(world: &World, view: &View, row: &Row) -> bool {
+/// Its name, and what keeps it from running.
+fn with_obstacle(world: &World, row: &Row) -> String {
     let pod = world.member_of(row).and_then(|member| member.pod.as_ref());
-    view.is_ready(row.id) && pod.is_some_and(|pod| !pod::is_leaving(pod))
+    pod.and_then(pod::obstacle).map_or_else(|| row.name.clone(), |why| format!("{} ({why})", row.name))
 }
 
 fn steady(world: &World, view: &View) -> Decision {
-    let (stay, away): (Vec<&Row>, Vec<&Row>) = world.own_voters(view).partition(|row| stays(world, view, row));
-    let (ready, wanted) = (stay.len(), world.wanted());
+    let (serving, away): (Vec<&Row>, Vec<&Row>) = world.own_voters(view).partition(|row| view.is_ready(row.id));
+    let (ready, wanted) = (serving.len(), world.wanted());
     if ready < wanted {
-        let away: Vec<&str> = away.into_iter().map(|row| row.name.as_str()).collect();
+        let away: Vec<String> = away.into_iter().map(|row| with_obstacle(world, row)).collect();
         let message = format!("{ready} of {wanted} members serve; waiting for {}", away.join(", "));
         return Situation::new(Phase::Degraded, Reason::MembersMissing, message).waiting();
     }

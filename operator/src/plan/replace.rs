@@ -86,7 +86,7 @@ fn judge(world: &World, view: &View, member: &Member, row: &Row) -> Option<Verdi
     if let Some(said) = pod::last_words(pod)
         && DATA_LOST.iter().any(|loss| said.contains(loss))
     {
-        return Some(Verdict::DataLost(first_line(&said)));
+        return Some(Verdict::DataLost(pod::last_line(&said)));
     }
     let limit = SignedDuration::from_secs(world.cluster.spec.repair.member_unreachable_after_seconds);
     let (since, what) = if has_joined && let Some(since) = pod::bound_elsewhere_since(pod) {
@@ -95,8 +95,4 @@ fn judge(world: &World, view: &View, member: &Member, row: &Row) -> Option<Verdi
         (pod::unready_since(pod).filter(|_| pod::has_run(pod))?, "it isn't reached")
     };
     (world.now.duration_since(since) > limit).then(|| Verdict::Gone(format!("{what} since {since}")))
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(200).collect()
 }

@@ -42,7 +42,7 @@ fn a_roll_is_over_when_the_last_member_is_there_again_and_not_when_it_still_serv
     sim.cluster.spec.etcd.snapshot_count = Some(5000);
     assert!(matches!(sim.reconcile(Fault::None).step, Some(Step::DeletePod { .. })));
     let lasting = sim.reconcile(Fault::None);
-    assert_eq!((lasting.step, lasting.situation.phase), (None, Phase::Degraded));
+    assert_eq!((lasting.step, lasting.situation.phase), (None, Phase::Unavailable));
     assert_eq!(sim.settle().situation.phase, Phase::Running);
 }
 

@@ -20,6 +20,7 @@ use crate::dial::Dial;
 use crate::duty::{self, Lessor};
 use crate::http::listener::{self, Listener};
 use crate::http::{admin, client, peer};
+use crate::last_words;
 use crate::metrics::Metrics;
 use crate::proxy::grpc;
 use crate::raft;
@@ -108,7 +109,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let failed = async {
         tokio::select! {
             reason = raft.failed() => Ended::Failed(reason),
-            _ = wal_failed.wait_for(Option::is_some) => Ended::Failed("the log failed, see above".to_owned()),
+            Ok(failure) = wal_failed.wait_for(Option::is_some) => {
+                Ended::Failed(failure.as_ref().map(|failure| last_words::chain(failure)).unwrap_or_default())
+            }
             reason = raft.unfit() => Ended::Failed(reason),
             () = raft.removed() => Ended::Removed,
         }
