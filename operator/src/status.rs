@@ -136,7 +136,8 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
     let has_endpoint = world.members.iter().filter_map(|member| member.pod.as_ref()).any(pod::is_ready);
     let serves = voters > 0 && ready >= quorum(voters) && has_endpoint;
     let own = view.map_or(0, |view| world.own_voters(view).filter(|row| view.is_ready(row.id)).count());
-    let degraded = world.wanted() > 0 && own < world.wanted();
+    let lacks_members = world.wanted() > 0 && own < world.wanted();
+    let alarm = matches!(situation.reason, Reason::NoSpace | Reason::Corrupt);
     let spare = ready > quorum(voters);
     let changing = matches!(situation.phase, Phase::Forming | Phase::Changing);
     let spare_reason = match (spare, voters) {
@@ -149,13 +150,17 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
         Reason::AsWanted => Reason::MembersMissing,
         reason => reason,
     };
-    let degraded_reason = if degraded { Reason::MembersMissing } else { Reason::AsWanted };
+    let degraded_reason = match (lacks_members, alarm) {
+        (true, _) => Reason::MembersMissing,
+        (false, true) => situation.reason,
+        (false, false) => Reason::AsWanted,
+    };
     let message = situation.message.as_str();
     let (tls, tls_reason, tls_message) = of_certificates(world);
     [
         (condition::AVAILABLE, serves, serving_reason, message),
         (condition::PROGRESSING, changing, situation.reason, message),
-        (condition::DEGRADED, degraded, degraded_reason, message),
+        (condition::DEGRADED, lacks_members || alarm, degraded_reason, message),
         (condition::QUORUM_HEALTHY, spare, spare_reason, message),
         (condition::TLS_READY, tls, tls_reason, &tls_message),
     ]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
 
 use super::*;
+use crate::observe::Alarm;
 use crate::plan;
 use crate::plan::fixture::Sim;
 
@@ -43,6 +44,23 @@ fn one_member_away_is_degraded_and_available_and_two_away_are_neither_available_
     let all = status(&sim);
     assert!(!holds(&all, condition::AVAILABLE));
     assert!(all.cluster_id.is_some(), "once it is known, it stays");
+}
+
+#[test]
+fn an_alarm_is_told_with_its_cure_and_the_worst_of_them_first() {
+    let mut sim = Sim::settled(3);
+    let member = sim.follower();
+    for (alarm, reason, cure) in
+        [(Alarm::NoSpace, "NoSpace", "quotaBackendBytes"), (Alarm::Corrupt, "Corrupt", "delete its volume")]
+    {
+        sim.alarms.insert((member, alarm));
+        let status = status(&sim);
+        assert!(holds(&status, condition::AVAILABLE) && holds(&status, condition::DEGRADED));
+        let degraded = status.conditions.iter().find(|condition| condition.type_ == condition::DEGRADED).unwrap();
+        assert_eq!(degraded.reason, reason);
+        let message = status.message.unwrap();
+        assert!(message.contains(cure) && message.contains(&sim.name_of(member)), "{message}");
+    }
 }
 
 #[test]

@@ -191,7 +191,7 @@ impl Kubernetes {
     }
 
     /// A foreign tool in the control plane's network that finds the API by itself.
-    fn tool(&self, name: &str) -> Result<Ctl, Error> {
+    pub fn tool(&self, name: &str) -> Result<Ctl, Error> {
         Ok(self.with(&self.kubeconfig()).argument(tool(name)?.to_string_lossy()))
     }
 

@@ -6,9 +6,10 @@ use hyper::Method;
 use quorate_e2e::history::Dial;
 use quorate_e2e::kubernetes::operated::LIMIT;
 use quorate_e2e::kubernetes::{Image, Operated};
+use quorate_e2e::wait::{self, Look};
 use serde_json::{Value, json};
 
-use crate::etcdctl::etcdctl;
+use crate::etcdctl::{self, etcdctl};
 
 const MANIFEST: &str = "
 apiVersion: quorate.io/v1alpha1
@@ -36,12 +37,13 @@ fn says(status: &Value, words: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_keeps_pods_from_running_is_named_and_its_cure_works() {
+async fn what_stands_in_the_way_is_named_and_its_cure_works() {
     let mut site = Operated::start(1).await.unwrap();
     let quota_is_known = |quota: &Value| quota["status"]["hard"]["pods"] == "1";
     site.kubernetes.apply(QUOTA).await.unwrap();
     site.kubernetes.api().until("the quota", LIMIT, QUOTAS, quota_is_known).await.unwrap();
-    site.kubernetes.apply(MANIFEST).await.unwrap();
+    let manifest = MANIFEST.replace("  storage:", "  etcd: {quotaBackendBytes: 16777216}\n  storage:");
+    site.kubernetes.apply(&manifest).await.unwrap();
     site.until("sample", "a word about the quota", |status| says(status, "exceeded quota")).await.unwrap();
     site.kubernetes.api().expect(Method::DELETE, QUOTAS, None).await.unwrap();
     site.running("sample", 3).await.unwrap();
@@ -57,6 +59,28 @@ async fn what_keeps_pods_from_running_is_named_and_its_cure_works() {
     site.until("sample", "a word about the class", |status| says(status, "none-such")).await.unwrap();
     site.change("sample", json!({"podTemplate": {"priorityClassName": null}})).await.unwrap();
     site.running("sample", 3).await.unwrap();
+
+    // A full database doesn't end a member, and is cured as the message says.
+    let dial = site.dial("sample").await.unwrap();
+    let refusal = async move {
+        for number in 0..64 {
+            if let Err(refusal) = put(&dial, number).await {
+                return refusal;
+            }
+        }
+        "none".to_owned()
+    };
+    let refusal = site.inside().unwrap().run(refusal).await.unwrap();
+    assert!(refusal.contains("database space exceeded"), "{refusal}");
+    site.until("sample", "a word about the database", |status| says(status, "raise spec.etcd.quotaBackendBytes"))
+        .await
+        .unwrap();
+    site.change("sample", json!({"etcd": {"quotaBackendBytes": 1 << 28}})).await.unwrap();
+    let has_quota = |status: &Value| status["phase"] == "Degraded" && status["ready"] == "3/3";
+    site.until("sample", "the other quota", has_quota).await.unwrap();
+    etcdctl(&site.kubernetes, "sample", "default", &["alarm", "disarm"]).await;
+    site.running("sample", 3).await.unwrap();
+    assert_eq!(etcdctl(&site.kubernetes, "sample", "default", &["put", "k", "v"]).await, "OK\n");
 }
 
 /// A megabyte, by a connection of its own.
@@ -142,7 +166,13 @@ async fn what_users_delete_is_made_again_or_told() {
     site.kubernetes.api().expect(Method::DELETE, &format!("{MEMBERS}/{name}"), None).await.unwrap();
     let remedy = format!("etcdctl member remove {id}");
     site.until("sample", "a word about the member", |status| says(status, &remedy)).await.unwrap();
-    etcdctl(&site.kubernetes, "sample", "default", &["member", "remove", id]).await;
+    // etcd refuses until all members have been connected for five seconds.
+    wait::until("the removal", LIMIT, async || {
+        let output = etcdctl::run(&site.kubernetes, "sample", "default", &["member", "remove", id]).await;
+        Ok(output.success().map_or_else(|refusal| Look::NotYet(refusal.to_string()), |_| Look::Yes(())))
+    })
+    .await
+    .unwrap();
     site.running("sample", 3).await.unwrap();
     assert_eq!(etcdctl(&site.kubernetes, "sample", "default", &["get", "greeting"]).await, "greeting\nhello\n");
 

@@ -17,7 +17,7 @@ pub struct Repair {
     #[schemars(range(min = 10, max = 86400))]
     pub member_unreachable_after_seconds: i64,
 
-    /// Seconds for a new member to catch up before it is replaced by another.
+    /// Seconds for a new member to catch up before it is replaced by another. It has one more for every 10 MiB of the database.
     #[serde(default = "learner_timeout")]
     #[schemars(range(min = 30, max = 86400))]
     pub learner_timeout_seconds: i64,

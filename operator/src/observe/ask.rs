@@ -6,7 +6,7 @@ use futures::future::join_all;
 use quorate_proto::etcdserverpb::{MemberListResponse, StatusResponse};
 use rustls::ClientConfig;
 
-use super::etcd::{Answer, Etcd, Row, Silence, View};
+use super::etcd::{Alarm, Answer, Etcd, Row, Silence, View};
 use crate::etcd_client::{Client, Error, Target};
 
 /// What came of asking, and the connections by which it did, with the ids of who answered.
@@ -93,5 +93,6 @@ fn of_status(status: StatusResponse) -> Answer {
         term: status.raft_term,
         index: status.raft_index,
         is_learner: status.is_learner,
+        alarms: status.errors.iter().filter_map(|entry| Alarm::parse(entry)).collect(),
     }
 }

@@ -56,6 +56,30 @@ pub struct Answer {
     pub is_learner: bool,
     /// 0: it knows none.
     pub leader: u64,
+    /// By whom each was raised.
+    pub alarms: BTreeSet<(u64, Alarm)>,
+}
+
+/// Raised by a member, in force for all of them until somebody disarms it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// Its data differs from the others'.
+    Corrupt,
+    /// The database has reached its quota: writes are refused.
+    NoSpace,
+}
+
+impl Alarm {
+    /// Reads an entry of a status's errors: `memberID:10501334649042878790 alarm:NOSPACE`.
+    pub fn parse(entry: &str) -> Option<(u64, Alarm)> {
+        let value = |key: &str| entry.split_whitespace().find_map(|word| word.strip_prefix(key));
+        let alarm = match value("alarm:")? {
+            "CORRUPT" => Alarm::Corrupt,
+            "NOSPACE" => Alarm::NoSpace,
+            _ => return None,
+        };
+        Some((value("memberID:")?.parse().ok()?, alarm))
+    }
 }
 
 impl View {
@@ -95,6 +119,12 @@ impl View {
         self.is_ready(id) && own.saturating_mul(100) >= leader.saturating_mul(90)
     }
 
+    /// The worst first.
+    pub fn alarms(&self) -> Vec<(Alarm, u64)> {
+        let all = self.answers.values().flat_map(|answer| &answer.alarms);
+        all.map(|(id, alarm)| (*alarm, *id)).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// As `--initial-cluster` for this member, which the list shows without a name before its first start.
     pub fn initial_cluster(&self, own_name: &str, own_id: u64) -> String {
         let mut entries: Vec<String> = self
@@ -113,4 +143,21 @@ impl View {
 /// Members that must agree.
 pub fn quorum(voters: usize) -> usize {
     voters / 2 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_are_found_among_a_members_errors() {
+        assert_eq!(
+            Alarm::parse("memberID:10501334649042878790 alarm:NOSPACE "),
+            Some((10501334649042878790, Alarm::NoSpace))
+        );
+        assert_eq!(Alarm::parse("alarm:CORRUPT memberID:7"), Some((7, Alarm::Corrupt)));
+        for other in ["etcdserver: no leader", "memberID:7 alarm:NONE ", "alarm:NOSPACE", "memberID:x alarm:NOSPACE"] {
+            assert_eq!(Alarm::parse(other), None, "{other}");
+        }
+    }
 }

@@ -10,5 +10,5 @@ pub mod pod;
 pub mod secrets;
 pub mod world;
 
-pub use etcd::{Answer, Etcd, Row, Silence, View};
+pub use etcd::{Alarm, Answer, Etcd, Row, Silence, View};
 pub use world::{Member, World};

@@ -18,7 +18,7 @@ use crate::crd::member::Begins;
 use crate::crd::{EtcdCluster, EtcdMember};
 use crate::desired::pod::CONTAINER;
 use crate::desired::{self, name};
-use crate::observe::{Answer, Etcd, Member, Row, Silence, View, World, pod, world};
+use crate::observe::{Alarm, Answer, Etcd, Member, Row, Silence, View, World, pod, world};
 use crate::status;
 
 pub(super) const CLUSTER_ID: u64 = 0xc1;
@@ -44,6 +44,8 @@ pub(crate) struct Sim {
     pub leader: u64,
     /// Members whose processes can't serve, whatever their pods look like.
     pub down: Vec<u64>,
+    pub database_bytes: i64,
+    pub alarms: BTreeSet<(u64, Alarm)>,
     /// How far logs go, where that isn't as far as all.
     pub indexes: BTreeMap<u64, u64>,
     pub now: Timestamp,
@@ -67,6 +69,8 @@ impl Sim {
             rows: Vec::new(),
             leader: 0,
             down: Vec::new(),
+            database_bytes: 0,
+            alarms: BTreeSet::new(),
             indexes: BTreeMap::new(),
             now: Timestamp::from_second(1_700_000_000).unwrap(),
             next: 1,
@@ -122,7 +126,8 @@ impl Sim {
     fn etcd(&self) -> Etcd {
         let answer = |row: &Row| Answer {
             version: self.version_of(&row.name),
-            database_bytes: 0,
+            database_bytes: self.database_bytes,
+            alarms: self.alarms.clone(),
             applied: APPLIED,
             leader: self.leader,
             term: 2,

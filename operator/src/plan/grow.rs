@@ -4,12 +4,15 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::step::{Decision, Situation, Step};
-use super::{quorum, readdress};
+use super::{quorum, readdress, replace};
 use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
 use crate::crd::status::Phase;
 use crate::desired;
 use crate::observe::{Member, View, World};
+
+/// Bytes of the database, on a slow disk or network.
+const COPIED_PER_SECOND: i64 = 10 << 20;
 
 /// The first member of a cluster that never was.
 pub fn form(world: &World) -> Decision {
@@ -76,6 +79,12 @@ pub fn announce(world: &World, view: &View) -> Option<Decision> {
     Some(growing(format!("{name} is to join")).with(step))
 }
 
+/// What a new member has to catch up: a copy of much data is slow, and alive.
+fn patience(world: &World, view: &View) -> SignedDuration {
+    let bytes = view.answers.values().map(|answer| answer.database_bytes).max().unwrap_or_default();
+    SignedDuration::from_secs(world.cluster.spec.repair.learner_timeout_seconds + bytes / COPIED_PER_SECOND)
+}
+
 /// The learner, if there is one: it gets its vote, or it is given up, or it needs time.
 pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
     let (row, member) = view.learners().find_map(|row| Some((row, world.member_of(row)?)))?;
@@ -85,12 +94,15 @@ pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
         return Some(growing(format!("{name} is not wanted any more")).with(step));
     }
     if row.name.is_empty() || !view.has_caught_up(row.id) {
-        let limit = SignedDuration::from_secs(world.cluster.spec.repair.learner_timeout_seconds);
         let since = member.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        if since.is_some_and(|since| world.now.duration_since(since) > limit) {
-            let message = format!(
-                "{name} has not caught up within spec.repair.learnerTimeoutSeconds, and another takes its place"
-            );
+        let limit = patience(world, view);
+        let why = if since.is_some_and(|since| world.now.duration_since(since) > limit) {
+            Some(format!("it has not caught up within {} s, see spec.repair.learnerTimeoutSeconds", limit.as_secs()))
+        } else {
+            replace::lost_data(world, view, member, row)
+        };
+        if let Some(why) = why {
+            let message = format!("{name} is given up ({why}), and another takes its place");
             let step = Step::Dismiss { member: name, why: Leaves::Replaced };
             return Some(Situation::new(Phase::Changing, Reason::Replacing, message).with(step));
         }

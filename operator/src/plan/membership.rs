@@ -5,7 +5,7 @@ use super::{grow, quorum, readdress, recover, replace, roll, shrink, version, vo
 use crate::crd::condition::Reason;
 use crate::crd::member::Begins;
 use crate::crd::status::Phase;
-use crate::observe::{Etcd, Row, Silence, View, World, pod};
+use crate::observe::{Alarm, Etcd, Row, Silence, View, World, pod};
 
 /// The step that comes next for a cluster that is not being deleted.
 pub fn next(world: &World) -> Decision {
@@ -131,6 +131,27 @@ fn disarm(world: &World, view: &View) -> Option<Decision> {
     Some(situation.with(Step::Disarm { member: armed.name() }))
 }
 
+/// Nothing that the operator could do without choosing which data is worth less.
+fn alarmed(alarm: Alarm, name: &str) -> Decision {
+    let (reason, message) = match alarm {
+        Alarm::NoSpace => (
+            Reason::NoSpace,
+            format!(
+                "the database of {name} has reached its quota, and writes are refused: delete or compact, `etcdctl defrag`, or raise \
+                 spec.etcd.quotaBackendBytes, and then `etcdctl alarm disarm`"
+            ),
+        ),
+        Alarm::Corrupt => (
+            Reason::Corrupt,
+            format!(
+                "the data of {name} differs from the others': delete its volume and its pod, so that another member takes its place, \
+                 and then `etcdctl alarm disarm`"
+            ),
+        ),
+    };
+    Situation::new(Phase::Degraded, reason, message).waiting()
+}
+
 /// Its name, and what keeps it from running.
 fn with_obstacle(world: &World, row: &Row) -> String {
     let pod = world.member_of(row).and_then(|member| member.pod.as_ref());
@@ -149,6 +170,10 @@ fn steady(world: &World, view: &View) -> Decision {
         let message =
             format!("all {wanted} members serve; waiting for the pod of {}, which has left, to end", left.name());
         return Situation::new(Phase::Changing, Reason::Shrinking, message).waiting();
+    }
+    if let Some((alarm, id)) = view.alarms().first() {
+        let name = view.row(*id).map_or_else(|| format!("{id:x}"), |row| row.name.clone());
+        return alarmed(*alarm, &name);
     }
     if let Some(refusal) = version::choose(world).refusal {
         return Situation::new(Phase::Invalid, Reason::VersionRefused, refusal).waiting();

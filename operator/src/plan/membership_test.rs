@@ -141,13 +141,18 @@ fn a_member_that_says_its_data_is_damaged_is_replaced_and_one_that_says_somethin
     assert!(sim.rows.iter().all(|row| row.id != damaged));
     assert_eq!(sim.volumes.len(), 4, "the damaged volume is kept");
 
-    let mut sim = Sim::settled(3);
-    let other = sim.follower();
-    sim.says_at_its_end(other, "failed to start the member: address already in use");
-    sim.now += SignedDuration::from_hours(1);
-    let decision = sim.settle();
-    assert_eq!(decision.situation.phase, Phase::Degraded);
-    assert!(sim.rows.iter().any(|row| row.id == other));
+    for said in [
+        "failed to start the member: address already in use",
+        "the store of this member can't be used: IO error: No space left on device: While appending to a file",
+    ] {
+        let mut sim = Sim::settled(3);
+        let other = sim.follower();
+        sim.says_at_its_end(other, said);
+        sim.now += SignedDuration::from_hours(1);
+        let decision = sim.settle();
+        assert_eq!(decision.situation.phase, Phase::Degraded);
+        assert!(sim.rows.iter().any(|row| row.id == other));
+    }
 }
 
 #[test]
@@ -163,6 +168,46 @@ fn a_member_on_a_silent_node_is_given_up_after_the_time_that_the_spec_says() {
     sim.settle();
     assert!(sim.rows.iter().all(|row| row.id != gone));
     assert_eq!(sim.rows.len(), 3);
+}
+
+/// The fourth of four, which runs and is behind.
+fn with_a_learner() -> (Sim, u64) {
+    let mut sim = Sim::settled(3);
+    sim.scale(4);
+    while sim.rows.len() < 4 || sim.rows[3].name.is_empty() {
+        sim.breathe();
+        sim.reconcile(Fault::None);
+    }
+    let learner = sim.rows[3].id;
+    sim.down.push(learner);
+    (sim, learner)
+}
+
+#[test]
+fn a_learner_that_does_not_catch_up_is_given_up_and_one_with_much_to_copy_has_more_time() {
+    for (mib, seconds) in [(0, 600), (2000, 800)] {
+        let (mut sim, learner) = with_a_learner();
+        sim.database_bytes = mib << 20;
+        sim.now += SignedDuration::from_secs(seconds - 100);
+        let decision = sim.reconcile(Fault::None);
+        assert_eq!(decision.step, None, "{mib} MiB are not copied yet");
+        sim.now += SignedDuration::from_secs(101);
+        let decision = sim.settle();
+        assert_eq!(decision.situation.phase, Phase::Running, "{decision:?}");
+        assert!(
+            sim.rows.len() == 4 && sim.rows.iter().all(|row| row.id != learner && !row.is_learner),
+            "{:?}",
+            sim.rows
+        );
+    }
+}
+
+#[test]
+fn a_learner_whose_data_is_damaged_is_not_waited_for() {
+    let (mut sim, learner) = with_a_learner();
+    sim.says_at_its_end(learner, "failed to start the member: the store of this member can't be used");
+    let decision = sim.reconcile(Fault::None);
+    assert!(matches!(decision.step, Some(Step::Dismiss { why: Leaves::Replaced, .. })), "{decision:?}");
 }
 
 #[test]

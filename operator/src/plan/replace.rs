@@ -20,6 +20,9 @@ const DATA_LOST: [&str; 5] = [
     "has been permanently removed from the cluster",
 ];
 
+/// What it says too when nothing is wrong with its data: there is only no room to open it.
+const FULL: &str = "No space left on device";
+
 pub fn delete_pod(pod: &Pod) -> Step {
     let metadata = &pod.metadata;
     Step::DeletePod { pod: metadata.name.clone().unwrap_or_default(), uid: metadata.uid.clone().unwrap_or_default() }
@@ -65,6 +68,15 @@ pub fn dismiss_broken(world: &World, view: &View) -> Option<Decision> {
     held_back
 }
 
+/// Why there is no use in waiting for a member to catch up.
+pub fn lost_data(world: &World, view: &View, member: &Member, row: &Row) -> Option<String> {
+    match judge(world, view, member, row)? {
+        Verdict::DataLost(why) => Some(why),
+        // While it copies the others' data it need not serve anybody.
+        Verdict::Gone(_) => None,
+    }
+}
+
 fn judge(world: &World, view: &View, member: &Member, row: &Row) -> Option<Verdict> {
     if view.is_ready(row.id) {
         return None;
@@ -85,6 +97,7 @@ fn judge(world: &World, view: &View, member: &Member, row: &Row) -> Option<Verdi
     let pod = member.pod.as_ref()?;
     if let Some(said) = pod::last_words(pod)
         && DATA_LOST.iter().any(|loss| said.contains(loss))
+        && !said.contains(FULL)
     {
         return Some(Verdict::DataLost(pod::last_line(&said)));
     }
