@@ -170,7 +170,11 @@ async fn observe(cluster: &EtcdCluster, members: Objects, context: &Context, afr
 
 /// Nothing is to be changed, as far as the cache knows.
 fn is_at_rest(Seen { world, decision, .. }: &Seen) -> bool {
-    let lacks_something = |member: &Member| presence::lacks_pod(world, member) || presence::wants_volume(world, member);
+    let lacks_something = |member: &Member| {
+        presence::lacks_pod(world, member)
+            || presence::wants_volume(world, member)
+            || member.pod.as_ref().is_some_and(|pod| presence::has_old_files(world, pod))
+    };
     decision.step.is_none()
         && decision.situation.phase == Phase::Running
         && world.certificates.exchange.is_none()

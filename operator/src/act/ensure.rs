@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::objects::{Error, FIELD_MANAGER, ensure, keep};
 use crate::crd::label;
@@ -26,6 +26,10 @@ pub async fn ensure_all(client: &Client, namespace: &str, world: &World, caches:
         }
         if presence::lacks_pod(world, member) {
             ensure(client, namespace, &presence::pod_of(world, &member.object)).await?;
+        }
+        if let Some(pod) = member.pod.as_ref().filter(|pod| presence::has_old_files(world, pod)) {
+            let hash = &world.certificates.hash;
+            mark(client, namespace, pod, json!({"annotations": {label::CERTIFICATES: hash}})).await?;
         }
     }
     if let Etcd::Seen(view) = &world.etcd {
@@ -108,7 +112,6 @@ async fn own_volume(client: &Client, namespace: &str, world: &World, member: &Me
 
 /// Clients reach those that the cluster itself says vote, and are led away from one that leaves before it does.
 async fn label_voters(client: &Client, namespace: &str, world: &World, view: &View) -> kube::Result<()> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     for member in &world.members {
         let Some(pod) = &member.pod else { continue };
         let votes = member.object.spec.leaves.is_none()
@@ -116,13 +119,19 @@ async fn label_voters(client: &Client, namespace: &str, world: &World, view: &Vi
         let is_labelled = pod.labels().get(label::VOTER).is_some_and(|value| value == "true");
         if votes != is_labelled {
             let value = if votes { json!("true") } else { json!(null) };
-            let patch = Patch::Merge(json!({"metadata": {"labels": {label::VOTER: value}}}));
-            match pods.patch_metadata(&pod.name_any(), &PatchParams::default(), &patch).await {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
+            mark(client, namespace, pod, json!({"labels": {label::VOTER: value}})).await?;
         }
     }
     Ok(())
+}
+
+/// Changes a pod's metadata, if it is still there.
+async fn mark(client: &Client, namespace: &str, pod: &Pod, metadata: Value) -> kube::Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    match pods.patch_metadata(&pod.name_any(), &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
 }

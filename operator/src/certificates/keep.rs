@@ -27,8 +27,9 @@ pub const ROTATE: &str = "quorate.io/rotate-ca";
 pub(super) const CHANGED: &str = "quorate.io/trust-changed-at";
 /// On a Secret: the members read their authorities at their start alone.
 pub(super) const RESTARTS: &str = "quorate.io/restart-to-trust";
-/// Kubernetes brings a changed Secret to its pods within a minute and a half. Who doesn't know it then reads it at its start alone.
-const DELIVERED: SignedDuration = SignedDuration::from_secs(150);
+/// A kubelet brings a changed Secret to a pod whose annotation changes within seconds. Who doesn't know it then reads it at its start
+/// alone.
+const DELIVERED: SignedDuration = SignedDuration::from_secs(30);
 /// Between two steps of an exchange.
 const PROBING: SignedDuration = SignedDuration::from_secs(2);
 /// More writes than an exchange needs.
@@ -61,6 +62,8 @@ pub struct Certificates {
     pub trouble: Option<String>,
     /// Pods have to be made anew when it changes.
     pub restart_for: Option<String>,
+    /// Hash of what members are to read.
+    pub hash: Option<String>,
 }
 
 /// What certificates are kept for.
@@ -104,6 +107,10 @@ impl Site<'_> {
                 .collect();
             certificates.restart_for = Some(digest::short(trust.join(";")));
         }
+        let of_members = materials.iter().filter(|(kind, _)| *kind != Kind::Client);
+        let files: Vec<_> =
+            of_members.map(|(_, read)| format!("{}{}", read.pair.certificate, read.trust.pem())).collect();
+        certificates.hash = (!files.is_empty()).then(|| digest::short(files.concat()));
         Ok(certificates)
     }
 

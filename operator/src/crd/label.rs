@@ -11,5 +11,8 @@ pub const MEMBER: &str = "quorate.io/member";
 pub const VOTER: &str = "quorate.io/voter";
 /// On pods whose members read their authorities at their start alone: hash of those.
 pub const TRUST: &str = "quorate.io/trust";
+/// On pods: hash of the certificates that their Secrets have. A kubelet brings the files of a pod up to date when an annotation changes,
+/// and otherwise within a minute and a half.
+pub const CERTIFICATES: &str = "quorate.io/certificates";
 /// Hash of what the operator wanted of an object: it is applied again only when that changes.
 pub const INTENT: &str = "quorate.io/intent";

@@ -8,7 +8,8 @@ use crate::crd::member::Begins;
 use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, EtcdMember, label};
 
-const BUILD: pod::Build<'static> = pod::Build { image: "image:1", restart_for: None, has_peer_certificates: true };
+const BUILD: pod::Build<'static> =
+    pod::Build { image: "image:1", restart_for: None, certificates: None, has_peer_certificates: true };
 
 fn cluster(spec: Value) -> EtcdCluster {
     let mut cluster = EtcdCluster::new("a", serde_json::from_value(spec).unwrap());
@@ -138,6 +139,14 @@ fn the_intent_changes_with_what_needs_another_pod_and_not_with_how_the_member_be
     let mut joined = seed(&cluster);
     joined.spec.begins = Begins::Joined;
     assert_eq!(intent(&serde_json::to_value(pod::pod(&cluster, &joined, &BUILD)).unwrap()), same);
+    // Members read other certificates by themselves; for other authorities some have to be made anew.
+    let build = |build| serde_json::to_value(pod::pod(&cluster, &joined, &build)).unwrap();
+    let noted = build(pod::Build { certificates: Some("c0ffee"), ..BUILD });
+    assert_eq!(
+        (intent(&noted), &noted["metadata"]["annotations"][label::CERTIFICATES]),
+        (same.clone(), &json!("c0ffee"))
+    );
+    assert_ne!(intent(&build(pod::Build { restart_for: Some("c0ffee"), ..BUILD })), same);
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub struct Build<'a> {
     pub image: &'a str,
     /// Another value makes other pods.
     pub restart_for: Option<&'a str>,
+    /// Hash of the certificates that its Secrets have.
+    pub certificates: Option<&'a str>,
     /// It can reach members by TLS.
     pub has_peer_certificates: bool,
 }
@@ -50,6 +52,8 @@ pub fn pod(cluster: &EtcdCluster, member: &EtcdMember, build: &Build<'_>) -> Pod
     let mut annotations = template.annotations.clone();
     annotations.extend(build.restart_for.map(|hash| (label::TRUST.to_owned(), hash.to_owned())));
     annotations.insert(label::INTENT.to_owned(), intent(&spec, &template.labels, &annotations));
+    // Members read other certificates by themselves.
+    annotations.extend(build.certificates.map(|hash| (label::CERTIFICATES.to_owned(), hash.to_owned())));
     // How a member begins is no part of what it is meant to be: afterwards it means nothing to it.
     if let Some(container) = spec.containers.first_mut() {
         container.env.get_or_insert_default().extend(beginning(cluster, member));

@@ -1,10 +1,11 @@
 //! Which members are to have a pod and a volume.
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 
 use super::{readdress, version};
-use crate::crd::EtcdMember;
 use crate::crd::member::Begins;
+use crate::crd::{EtcdMember, label};
 use crate::desired;
 use crate::desired::pod::Build;
 use crate::observe::{Etcd, Member, World, pod};
@@ -32,6 +33,7 @@ pub fn pod_of(world: &World, member: &EtcdMember) -> Pod {
     let build = Build {
         image: &image,
         restart_for: world.certificates.restart_for.as_deref(),
+        certificates: world.certificates.hash.as_deref(),
         has_peer_certificates: readdress::needs_certificates(world),
     };
     desired::pod::pod(&world.cluster, member, &build)
@@ -40,6 +42,12 @@ pub fn pod_of(world: &World, member: &EtcdMember) -> Pod {
 /// A pod is to be made.
 pub fn lacks_pod(world: &World, member: &Member) -> bool {
     member.pod.is_none() && wants_pod(world, member)
+}
+
+/// Its files may be older than its Secrets.
+pub fn has_old_files(world: &World, pod: &Pod) -> bool {
+    let is_noted = |hash: &String| pod.annotations().get(label::CERTIFICATES) == Some(hash);
+    pod.metadata.deletion_timestamp.is_none() && world.certificates.hash.as_ref().is_some_and(|hash| !is_noted(hash))
 }
 
 /// While one member starts a new cluster from its data, it is the only one, and the others are gone before.
