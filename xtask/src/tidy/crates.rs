@@ -4,13 +4,14 @@
 use super::File;
 
 /// A crate's folder and what it may depend on.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("format", &["quorate-proto"]),
     ("dns", &[]),
     ("tls", &[]),
     ("server", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
     ("ctl", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
+    ("backup", &["quorate-proto", "quorate-format", "quorate-tls"]),
     ("operator", &["quorate-proto", "quorate-tls"]),
     ("plugin", &["quorate-operator"]),
     ("e2e", &["quorate-proto", "quorate-format"]),

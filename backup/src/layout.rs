@@ -1,0 +1,35 @@
+//! Names of objects, below the path that the store's URL has:
+//!
+//! ```text
+//! backups/ID/manifest.json                          the last to be written, and only if there is none
+//! backups/ID/ATTEMPT/00000                          parts; each attempt has a folder of its own
+//! changes/CLUSTER/AFTER-LAST-SHA256                 what was written after a revision, up to another: what the recorder keeps
+//! ```
+//!
+//! IDs begin with the time (`20261128T050000Z-4f3a9c1e`), revisions have 19 digits, so that listings are in order.
+
+use jiff::Timestamp;
+
+pub const BACKUPS: &str = "backups";
+pub const CHANGES: &str = "changes";
+pub const MANIFEST: &str = "manifest.json";
+
+/// `unique` is eight letters or digits that no other backup of that second has.
+pub fn id(started: Timestamp, unique: &str) -> String {
+    format!("{}-{unique}", started.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+pub fn manifest(id: &str) -> String {
+    format!("{BACKUPS}/{id}/{MANIFEST}")
+}
+
+/// Below the backup's folder, as manifests name parts.
+pub fn part(attempt: &str, number: usize) -> String {
+    format!("{attempt}/{number:05}")
+}
+
+/// Changes of the revisions `after + 1` to `last`.
+pub fn changes(cluster_id: &str, after: i64, last: i64, sha256: &str) -> String {
+    let begin = sha256.get(..16).unwrap_or(sha256);
+    format!("{CHANGES}/{cluster_id}/{after:019}-{last:019}-{begin}")
+}

@@ -1,0 +1,81 @@
+//! What a backup is. Its manifest is written last and never changed: parts without one are no backup, and the manifests of a store are its
+//! catalogue.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Of the format below. A reader refuses a larger number.
+pub const FORMAT: u32 = 1;
+
+/// One backup: a snapshot of a cluster at one revision, in parts that are read one behind the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    pub format: u32,
+    /// Name of its folder, see [`crate::layout`].
+    pub id: String,
+    /// As hexadecimal digits.
+    pub cluster_id: String,
+    /// Of the member that gave the snapshot, as hexadecimal digits.
+    pub member_id: String,
+    pub etcd_version: String,
+    pub started: Timestamp,
+    /// Everything in the snapshot was written before.
+    pub taken: Timestamp,
+    pub finished: Timestamp,
+    /// The newest in the snapshot.
+    pub revision: i64,
+    /// The last compaction in the snapshot; -1 if there was none.
+    pub compact_revision: i64,
+    pub raft_term: u64,
+    pub keys: u64,
+    pub hash: Hash,
+    /// Of the database, without the checksum that etcd puts behind it.
+    pub database_bytes: u64,
+    /// SHA-256 of the database, as hexadecimal digits.
+    pub database_sha256: String,
+    pub compression: Compression,
+    pub encryption: Encryption,
+    pub parts: Vec<Part>,
+}
+
+/// What the member said when asked for the hash of its keys, and what was computed from the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hash {
+    pub hash: u32,
+    pub revision: i64,
+    /// Of the member when it was asked.
+    pub compact_revision: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    None,
+    Zstd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    None,
+    Age,
+}
+
+/// An object of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// Below the backup's folder.
+    pub name: String,
+    pub bytes: u64,
+    /// As hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Manifest {
+    pub fn stored_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+}
