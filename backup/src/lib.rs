@@ -3,10 +3,12 @@
 //! - [`manifest`]: what a backup is; it is written last, and what has none is no backup. [`layout`]: names of objects.
 //! - [`changes`]: what was written after a backup.
 //! - [`etcd`]: the way to the members of a cluster.
+//! - [`record`]: the recorder.
 //! - [`report`]: what a run tells whoever started it.
 
 pub mod changes;
 pub mod etcd;
 pub mod layout;
 pub mod manifest;
+pub mod record;
 pub mod report;

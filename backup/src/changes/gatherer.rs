@@ -233,8 +233,13 @@ impl Gatherer {
         self.unknown_leases.iter().copied().collect()
     }
 
-    /// Ends the chunk, if there is anything to tell. `leases`: the answers about [`Self::unknown_leases`].
-    pub fn cut(&mut self, leases: Vec<Lease>) -> Option<Chunk> {
+    pub fn last_moment_ms(&self) -> i64 {
+        self.last_moment_ms
+    }
+
+    /// Ends the chunk, if there is anything to tell. `leases`: the answers about [`Self::unknown_leases`]; those without an answer
+    /// are told as ended, and asked about again when another row names them.
+    pub fn cut(&mut self, mut leases: Vec<Lease>) -> Option<Chunk> {
         if self.chunk.moments.is_empty() && self.chunk.rows.is_empty() {
             return None;
         }
@@ -252,6 +257,7 @@ impl Gatherer {
                 self.seen_leases.insert(*id);
             }
         }
+        leases.extend(mem::take(&mut self.unknown_leases).into_iter().map(|id| Lease { id, ttl_s: 0 }));
         let next = Chunk {
             after: self.done(),
             last: self.done(),

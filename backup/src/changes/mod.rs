@@ -7,8 +7,10 @@ mod chain;
 mod chunk;
 mod gatherer;
 mod name;
+mod shelf;
 
 pub use chain::{Chain, Goal, Reached, Wanted};
 pub use chunk::{CHUNK_BYTES, Chunk, Lease, Link, Malformed, Moment, Row};
 pub use gatherer::{Gatherer, Start, Trouble};
 pub use name::Name;
+pub use shelf::{Shelf, ShelfError};

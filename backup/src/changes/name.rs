@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::Chunk;
+
 /// What the name of a chunk says, behind `changes/CLUSTER/`: `AFTER-LAST-SHA256`, and behind it `-PIECE` if a revision is told in
 /// several chunks, with a `+` at the end if it goes on.
 ///
@@ -30,6 +32,13 @@ impl Name {
         let first_sub = parts.next().map_or(Some(0), |digits| digits.parse().ok())?;
         let name = Self { after, first_sub, last, unfinished, sha256 };
         (parts.next().is_none() && after <= last).then_some(name)
+    }
+
+    /// Of a chunk that is sealed in bytes with this SHA-256.
+    pub fn of(chunk: &Chunk, sha256: &[u8; 32]) -> Self {
+        let Chunk { after, last, unfinished, .. } = *chunk;
+        let sha256 = sha256.first_chunk().copied().unwrap_or_default();
+        Self { after, first_sub: chunk.first_sub(), last, unfinished, sha256 }
     }
 
     /// The last revision whose rows are all there, here or in earlier chunks.

@@ -3,6 +3,7 @@
 //! - [`Recorder`]: gathers, and writes what it has every few seconds. [`watch`]: one watch. [`outbox`]: what is to be written.
 //! - [`begin`]: where the record goes on after a start. [`Status`] is what it tells, by [`serve`].
 
+mod backoff;
 mod begin;
 mod error;
 mod outbox;

@@ -22,12 +22,11 @@ pub async fn serve(listener: TcpListener, board: Board) -> std::io::Result<()> {
 }
 
 async fn ready(State(board): State<Board>) -> (StatusCode, String) {
-    let Status { recorded_to, trouble, .. } = board.status();
-    match (trouble, recorded_to) {
-        (Some(trouble), _) => (StatusCode::SERVICE_UNAVAILABLE, trouble),
-        (None, None) => (StatusCode::SERVICE_UNAVAILABLE, "reading what is recorded already".into()),
-        (None, Some(_)) => (StatusCode::OK, "ok".into()),
+    if board.is_ready() {
+        return (StatusCode::OK, "ok".into());
     }
+    let trouble = board.status().trouble;
+    (StatusCode::SERVICE_UNAVAILABLE, trouble.unwrap_or_else(|| "reading what is recorded already".into()))
 }
 
 async fn status(State(board): State<Board>) -> Json<Status> {

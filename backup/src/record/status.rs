@@ -38,10 +38,27 @@ pub struct Gap {
     pub why: String,
 }
 
+/// What keeps the recorder from recording, or the record from being of use. They come and go by themselves.
+#[derive(Clone, Debug, Default)]
+struct Troubles {
+    cluster: Option<String>,
+    store: Option<String>,
+    backup: Option<String>,
+}
+
+/// Whose trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Cluster,
+    Store,
+    /// Nothing is wrong with the record, but there is no backup from which it leads on.
+    Backup,
+}
+
 /// Where the recorder writes its status, for those who ask. Clones are the same board.
 #[derive(Clone)]
 pub struct Board {
-    status: Arc<Mutex<Status>>,
+    status: Arc<Mutex<(Status, Troubles)>>,
     metrics: Arc<Metrics>,
 }
 
@@ -93,7 +110,7 @@ impl Default for Board {
 
 impl Board {
     pub fn status(&self) -> Status {
-        self.status.lock().clone()
+        self.status.lock().0.clone()
     }
 
     /// In the OpenMetrics text format.
@@ -134,20 +151,38 @@ impl Board {
         self.metrics.store_failures.inc();
     }
 
-    pub(super) fn trouble(&self, trouble: Option<String>) {
-        self.change(|status| status.trouble = trouble);
+    pub(super) fn trouble(&self, source: Source, trouble: Option<String>) {
+        let mut both = self.status.lock();
+        let troubles = &mut both.1;
+        match source {
+            Source::Cluster => troubles.cluster = trouble,
+            Source::Store => troubles.store = trouble,
+            Source::Backup => troubles.backup = trouble,
+        }
+        let all = [&troubles.cluster, &troubles.store, &troubles.backup].map(Option::as_deref);
+        let all: Vec<&str> = all.into_iter().flatten().collect();
+        let is_any = !all.is_empty();
+        both.0.trouble = is_any.then(|| all.join("; "));
+        self.metrics.has_trouble.set(is_any.into());
+    }
+
+    /// Whether it records.
+    pub(super) fn is_ready(&self) -> bool {
+        let both = self.status.lock();
+        let (status, Troubles { cluster, store, .. }) = &*both;
+        status.recorded_to.is_some() && cluster.is_none() && store.is_none()
     }
 
     fn change(&self, change: impl FnOnce(&mut Status)) {
-        let mut status = self.status.lock();
-        change(&mut status);
+        let mut both = self.status.lock();
+        let status = &mut both.0;
+        change(status);
         let recorded = status.recorded_to.map_or(0, |recorded| recorded.revision);
         status.lag_revisions = (status.revision - recorded).max(0);
         self.metrics.revision.set(status.revision);
         self.metrics.recorded_revision.set(recorded);
         let time = status.recorded_to.and_then(|recorded| recorded.time);
         self.metrics.recorded_time_seconds.set(time.map_or(0, Timestamp::as_second));
-        self.metrics.has_trouble.set(status.trouble.is_some().into());
     }
 }
 
@@ -159,18 +194,19 @@ mod tests {
     fn a_status_says_how_far_the_record_is() {
         let board = Board::default();
         let status = |board: &Board| serde_json::to_string(&board.status()).unwrap();
-        assert_eq!(
-            status(&board),
-            r#"{"revision":0,"recordedTo":null,"lagRevisions":0,"gap":null,"trouble":null}"#
-        );
+        assert_eq!(status(&board), r#"{"revision":0,"recordedTo":null,"lagRevisions":0,"gap":null,"trouble":null}"#);
         board.received(12);
         board.written(RecordedTo { revision: 10, time: Some(Timestamp::UNIX_EPOCH) }, 100);
         board.gap(Gap { after: 3, resumed_at: 5, why: "compacted".into() });
-        board.trouble(Some("x".into()));
+        assert!(board.is_ready());
+        board.trouble(Source::Backup, Some("x".into()));
+        assert!(board.is_ready());
+        board.trouble(Source::Store, Some("y".into()));
+        assert!(!board.is_ready());
         assert_eq!(
             status(&board),
             r#"{"revision":12,"recordedTo":{"revision":10,"time":"1970-01-01T00:00:00Z"},"lagRevisions":2,"#.to_owned()
-                + r#""gap":{"after":3,"resumedAt":5,"why":"compacted"},"trouble":"x"}"#
+                + r#""gap":{"after":3,"resumedAt":5,"why":"compacted"},"trouble":"y; x"}"#
         );
         let metrics = board.metrics().unwrap();
         for line in ["quorate_backup_recorder_recorded_revision 10\n", "quorate_backup_recorder_chunks_total 1\n"] {

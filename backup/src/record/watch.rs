@@ -23,36 +23,41 @@ const RESPONSE_BYTES_MAX: usize = 16 << 20;
 /// Of questions about leases that are asked at the same time.
 const QUESTIONS_MAX: usize = 16;
 
+/// A member that is connected, and in agreement with the others.
+pub(super) struct Member {
+    channel: Channel,
+    /// The cluster's revision.
+    pub(super) revision: i64,
+}
+
 /// A watch of all keys on one member.
 pub(super) struct Watch {
     responses: Streaming<WatchResponse>,
     requests: mpsc::Sender<WatchRequest>,
     leases: LeaseClient<Channel>,
-    /// The cluster's when the watch began.
+    /// The cluster's when it was connected.
     pub(super) revision: i64,
 }
 
-impl Watch {
-    /// From a revision on, itself included. `start` gets the cluster's present one.
-    pub(super) async fn begin(
-        members: &Members,
-        endpoint: &str,
-        cluster_id: u64,
-        start: impl FnOnce(i64) -> Result<i64, Error>,
-    ) -> Result<Self, Error> {
+impl Member {
+    pub(super) async fn connect(members: &Members, endpoint: &str, cluster_id: u64) -> Result<Self, Error> {
         let channel = members.connect(endpoint).await?;
         // Linearizable: a member that is behind answers when it isn't any more.
         let question = RangeRequest { key: Bytes::from_static(b"\0"), count_only: true, ..RangeRequest::default() };
         let answer = within(KvClient::new(channel.clone()).range(question)).await?.into_inner();
         let header = answer.header.unwrap_or_default();
-        if header.cluster_id != cluster_id {
-            return Err(Error::WrongCluster { wanted: cluster_id, found: header.cluster_id });
+        match header.cluster_id == cluster_id {
+            true => Ok(Self { channel, revision: header.revision }),
+            false => Err(Error::WrongCluster { wanted: cluster_id, found: header.cluster_id }),
         }
+    }
 
+    /// From a revision on, itself included.
+    pub(super) async fn watch(self, start_revision: i64) -> Result<Watch, Error> {
         let create = WatchCreateRequest {
             key: Bytes::from_static(b"\0"),
             range_end: Bytes::from_static(b"\0"),
-            start_revision: start(header.revision)?,
+            start_revision,
             progress_notify: true,
             fragment: true,
             ..WatchCreateRequest::default()
@@ -63,11 +68,13 @@ impl Watch {
         let mut request = Request::new(ReceiverStream::new(receiver));
         // A member that has lost its leader ends the watch, rather than say that nothing happens.
         request.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
-        let mut client = WatchClient::new(channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX);
+        let mut client = WatchClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX);
         let responses = within(client.watch(request)).await?.into_inner();
-        Ok(Self { responses, requests, leases: LeaseClient::new(channel), revision: header.revision })
+        Ok(Watch { responses, requests, leases: LeaseClient::new(self.channel), revision: self.revision })
     }
+}
 
+impl Watch {
     /// Nothing is lost if the future is dropped.
     pub(super) async fn next(&mut self) -> Result<WatchResponse, Error> {
         self.responses.message().await.map_err(Error::Call)?.ok_or(Error::Ended)
