@@ -7,8 +7,10 @@
 //! - [`report`]: what a run tells whoever started it.
 
 pub mod changes;
+pub mod command;
 pub mod etcd;
 pub mod layout;
 pub mod manifest;
 pub mod record;
 pub mod report;
+pub mod restore;

@@ -45,6 +45,8 @@ pub enum Change {
     Row { key: Bytes, value: Bytes },
     /// A lease that rows name, as it was granted.
     Lease { id: i64, ttl_s: i64 },
+    /// One of which nobody knows how it was granted: with this TTL, unless it is known otherwise.
+    LostLease { id: i64, ttl_s: i64 },
 }
 
 /// What the database has become.
@@ -114,6 +116,7 @@ fn copy<W: Write + Seek>(
                     keys.put(&key, &value)?;
                 }
                 Change::Lease { id, ttl_s } => leases.add(id, ttl_s)?,
+                Change::LostLease { id, ttl_s } => leases.add_lost(id, ttl_s)?,
             }
         }
     }

@@ -18,14 +18,29 @@ const BUCKET: &str = "lease";
 ///
 /// No change says that a lease has ended. One that had ended comes back without keys, and ends again.
 #[derive(Default)]
-pub(crate) struct Leases(BTreeMap<[u8; 8], i64>);
+pub(crate) struct Leases(BTreeMap<[u8; 8], Ttl>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ttl {
+    Granted(i64),
+    /// Counts only if nothing else is known.
+    Assumed(i64),
+}
 
 impl Leases {
     pub(crate) fn add(&mut self, id: i64, ttl_s: i64) -> Result<(), Error> {
         if self.0.len() >= LEASES_MAX {
             return Err(Error::TooManyLeases(LEASES_MAX));
         }
-        self.0.insert(id.to_be_bytes(), ttl_s);
+        self.0.insert(id.to_be_bytes(), Ttl::Granted(ttl_s));
+        Ok(())
+    }
+
+    pub(crate) fn add_lost(&mut self, id: i64, ttl_s: i64) -> Result<(), Error> {
+        if self.0.len() >= LEASES_MAX {
+            return Err(Error::TooManyLeases(LEASES_MAX));
+        }
+        self.0.entry(id.to_be_bytes()).or_insert(Ttl::Assumed(ttl_s));
         Ok(())
     }
 
@@ -50,23 +65,24 @@ impl Leases {
             let id = <[u8; 8]>::try_from(row.key.as_ref()).map_err(|_| Error::Lease(0))?;
             let lease = Lease::decode(row.value).map_err(|_| Error::Lease(i64::from_be_bytes(id)))?;
             while let Some(added) = self.0.first_entry().filter(|added| *added.key() < id) {
-                let (id, ttl_s) = added.remove_entry();
-                put(&id, granted(id, ttl_s))?;
+                let (id, ttl) = added.remove_entry();
+                put(&id, granted(id, ttl))?;
             }
             // Changes are newer: the lease may have been granted anew.
             let lease = match self.0.remove(&id) {
-                Some(ttl_s) if ttl_s != lease.ttl => granted(id, ttl_s),
+                Some(Ttl::Granted(ttl_s)) if ttl_s != lease.ttl => granted(id, Ttl::Granted(ttl_s)),
                 _ => lease,
             };
             put(&id, lease)?;
         }
-        for (id, ttl_s) in self.0 {
-            put(&id, granted(id, ttl_s))?;
+        for (id, ttl) in self.0 {
+            put(&id, granted(id, ttl))?;
         }
         Ok(bucket.finish()?)
     }
 }
 
-fn granted(id: [u8; 8], ttl_s: i64) -> Lease {
-    Lease { id: i64::from_be_bytes(id), ttl: ttl_s, remaining_ttl: 0 }
+fn granted(id: [u8; 8], ttl: Ttl) -> Lease {
+    let (Ttl::Granted(ttl) | Ttl::Assumed(ttl)) = ttl;
+    Lease { id: i64::from_be_bytes(id), ttl, remaining_ttl: 0 }
 }

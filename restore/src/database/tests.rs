@@ -125,6 +125,12 @@ fn leases_of_changes_join_those_of_the_snapshot() {
     let (reader, _) = written(&snapshot, Contents { changes: Some(&mut changes), ..Contents::default() }).unwrap();
     assert_eq!(leases(&reader), [(3, 30, 7), (4, 40, 0), (5, 55, 0), (8, 80, 2), (9, 90, 0)]);
 
+    let lost = |id| Change::LostLease { id, ttl_s: 60 };
+    let known = Change::Lease { id: 9, ttl_s: 90 };
+    let mut changes = List(vec![known, lost(9), lost(8), lost(2)].into_iter());
+    let (reader, _) = written(&snapshot, Contents { changes: Some(&mut changes), ..Contents::default() }).unwrap();
+    assert_eq!(leases(&reader), [(2, 60, 0), (3, 30, 7), (5, 50, 9), (8, 80, 2), (9, 90, 0)]);
+
     let (reader, _) = written(&snapshot, Contents { remaining_ttl_s: Some(86_400), ..Contents::default() }).unwrap();
     assert_eq!(leases(&reader), [(3, 30, 86_400), (5, 50, 86_400), (8, 80, 86_400)]);
 }
