@@ -28,6 +28,7 @@ pub struct Gatherer {
     chunk_bytes: usize,
     last_link: Option<Link>,
     last_moment_ms: i64,
+    last_response_ms: i64,
     seen_leases: HashSet<i64>,
     unknown_leases: BTreeSet<i64>,
 }
@@ -79,6 +80,7 @@ impl Gatherer {
             chunk_bytes: 0,
             last_link: None,
             last_moment_ms,
+            last_response_ms: 0,
             seen_leases: HashSet::new(),
             unknown_leases: BTreeSet::new(),
         }
@@ -129,6 +131,7 @@ impl Gatherer {
         let WatchResponse { header, created, canceled, compact_revision, cancel_reason, fragment, events, .. } =
             response;
         let header = header.unwrap_or_default();
+        self.last_response_ms = now_ms;
         self.chunk.raft_term = self.chunk.raft_term.max(header.raft_term);
         if canceled {
             let from = self.done();
@@ -245,7 +248,7 @@ impl Gatherer {
         }
         if self.is_open {
             // The first rows of a revision count for all: when the others come doesn't matter.
-            self.moment(self.before.main, self.last_moment_ms);
+            self.moment(self.before.main, self.last_response_ms);
         }
         if self.seen_leases.len() + leases.len() > SEEN_LEASES_MAX {
             self.seen_leases.clear();

@@ -15,8 +15,9 @@ use crate::etcd::Members;
 
 /// When nothing has come for so long, a chunk says that.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
-/// A member that says nothing although it is asked every interval.
-const SILENCE_LIMIT: Duration = Duration::from_secs(20);
+/// A member that says nothing although it is asked every interval. A dead connection is found sooner; etcd cuts a revision with very
+/// many events into fragments for a minute, and says nothing meanwhile.
+const SILENCE_LIMIT: Duration = Duration::from_secs(180);
 const NO_BACKUP: &str = "there is no backup yet, so that nothing can be restored";
 
 #[derive(Clone, Debug)]

@@ -111,6 +111,7 @@ fn a_revision_in_fragments_is_done_with_its_last() {
     gatherer.take(fragment(vec![put(5, "a", 0), put(5, "b", 0)]), 200).unwrap();
     assert_eq!(gatherer.done(), 4);
     let first = open(gatherer.cut(Vec::new()));
+    assert_eq!(first.moments, [Moment { revision: 5, unix_ms: 200 }]);
     assert_eq!((first.after, first.last, first.unfinished, mains(&first)), (4, 5, true, vec![(5, 0), (5, 1)]));
     gatherer.take(response(5, vec![put(5, "c", 0)]), 300).unwrap();
     let second = open(gatherer.cut(Vec::new()));
