@@ -4,6 +4,7 @@
 //! - [`changes`]: what was written after a backup.
 //! - [`etcd`]: the way to the members of a cluster.
 //! - [`record`]: the recorder.
+//! - [`restore`]: data folders; [`command`]: what the program can be told to do.
 //! - [`report`]: what a run tells whoever started it.
 
 pub mod changes;

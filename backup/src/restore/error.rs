@@ -11,8 +11,6 @@ use crate::report::Reason;
 /// Why there is no data folder.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("--bump-revision and --mark-compacted go together")]
-    Bump,
     #[error("{} can't be used", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error("another restoration is at work in {}", .0.display())]
@@ -57,7 +55,7 @@ impl Error {
             return Reason::NoSpace;
         }
         match self {
-            Self::Bump | Self::Made(quorate_restore::Error::Members(_) | quorate_restore::Error::BumpTooFar { .. }) => {
+            Self::Made(quorate_restore::Error::Members(_) | quorate_restore::Error::BumpTooFar { .. }) => {
                 Reason::InvalidArguments
             }
             Self::Connect(etcd::Error::Address { .. } | etcd::Error::Certificates(_)) => Reason::InvalidArguments,
