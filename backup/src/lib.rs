@@ -3,7 +3,7 @@
 //! - [`manifest`]: what a backup is; it is written last, and what has none is no backup. [`layout`]: names of objects.
 //! - [`changes`]: what was written after a backup.
 //! - [`etcd`]: the way to the members of a cluster.
-//! - [`record`]: the recorder.
+//! - [`record`]: the recorder. [`mirror`]: moving in from a running cluster.
 //! - [`restore`]: data folders; [`command`]: what the program can be told to do.
 //! - [`report`]: what a run tells whoever started it.
 
@@ -12,6 +12,7 @@ pub mod command;
 pub mod etcd;
 pub mod layout;
 pub mod manifest;
+pub mod mirror;
 pub mod record;
 pub mod report;
 pub mod restore;
