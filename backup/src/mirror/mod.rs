@@ -1,8 +1,8 @@
 //! The mirror: repeats every revision of a source cluster in a target that was made of a copy of it, until it is told to cut over.
 //!
 //! - [`Mirror`]: connects, and goes on where the target is. [`watch`]: one watch of the source. [`gather`]: revisions out of it.
-//! - [`apply`]: revisions into the target, several on their way ([`window`]), each as a transaction ([`request`]) that does nothing
-//!   unless it is its turn. [`fold`]: very many deletions in ranges.
+//! - [`apply`]: revisions into the target, several on their way, by transactions ([`request`]) that do what is next whenever they
+//!   arrive. [`fold`]: very many deletions in ranges.
 //! - [`lease`]: when leases are to be renewed; [`keep`] does it.
 //! - [`cut`]: the end. [`Divergence`]: the other end. [`Status`] is what it tells, by [`serve`].
 
@@ -21,7 +21,6 @@ mod revision;
 mod serve;
 mod status;
 mod watch;
-mod window;
 
 use std::path::PathBuf;
 

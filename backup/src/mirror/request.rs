@@ -1,25 +1,37 @@
-//! A revision as a transaction that does nothing if it isn't its turn.
+//! Revisions as transactions. Servers handle calls side by side, so that several on their way arrive in any order. Each transaction
+//! has all revisions that may be next by then, the newest outermost, and does the one whose turn it is:
+//!
+//! ```text
+//! if 8 is there { if 9's keys are as they were { 9 } } else if 7 is there { if 8's keys are as they were { 8 } } else …
+//! ```
 
 use bytes::Bytes;
 use quorate_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use quorate_proto::etcdserverpb::request_op::Request;
 use quorate_proto::etcdserverpb::response_op::Response;
-use quorate_proto::etcdserverpb::{Compare, DeleteRangeRequest, PutRequest, RequestOp, ResponseOp, TxnRequest};
+use quorate_proto::etcdserverpb::{
+    Compare, DeleteRangeRequest, PutRequest, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+};
 
 use super::fold::{Deletion, single};
 use super::revision::{Part, Revision};
 
 /// Of a revision's own keys; more would only cost time.
 const COMPARES_MAX: usize = 8;
+/// Of puts and deletions together.
+pub(super) const OWN_MAX: usize = 2 * COMPARES_MAX;
 /// Of those that prove the revision before.
 const PROOF_MAX: usize = 8;
 
-/// What is true of the target once a revision is applied, and was not before: so the next may be sent while this one is on its way,
-/// and does nothing if it arrives first.
+/// What is true of the target if a revision is applied, and false if it is not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Proof(Vec<Compare>);
 
 impl Proof {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// `before`: of the revision before. None: nothing short proves it.
     pub(super) fn of(revision: &Revision, before: &Self) -> Option<Self> {
         if let Some(pair) = revision.puts().next_back() {
@@ -37,26 +49,74 @@ impl Proof {
     }
 }
 
-/// `before` proves that it is the revision's turn.
-pub(super) fn txn(revision: &Revision, deletions: Vec<Vec<Deletion>>, before: &Proof) -> TxnRequest {
+/// What a transaction may do: a revision, and what proves the one before.
+pub(super) struct Step<'a> {
+    pub(super) before: &'a Proof,
+    pub(super) revision: &'a Revision,
+    pub(super) deletions: Vec<Vec<Deletion>>,
+}
+
+/// Does one of the steps, which are in the order of their revisions, or nothing. There is none if there are no steps.
+pub(super) fn txn(steps: Vec<Step<'_>>) -> Option<TxnRequest> {
+    steps.into_iter().fold(None, |lower, step| {
+        let turn = TxnRequest {
+            compare: own(step.revision).collect(),
+            success: operations(step.revision, step.deletions),
+            failure: Vec::new(),
+        };
+        let Some(lower) = lower else {
+            // Everything before was there when it was sent.
+            let compare = step.before.0.iter().cloned().chain(turn.compare).collect();
+            return Some(TxnRequest { compare, ..turn });
+        };
+        Some(TxnRequest { compare: step.before.0.clone(), success: vec![nested(turn)], failure: vec![nested(lower)] })
+    })
+}
+
+/// How deep the step is that was done, and its answers; none if nothing was done. `steps`: how many there were.
+pub(super) fn done(answer: &TxnResponse, steps: usize) -> Option<(usize, &[ResponseOp])> {
+    let mut answer = answer;
+    for depth in 0..steps {
+        let is_last = depth + 1 == steps;
+        if answer.succeeded {
+            let step = if is_last { answer } else { inner(answer)? };
+            return step.succeeded.then_some((depth, step.responses.as_slice()));
+        }
+        if !is_last {
+            answer = inner(answer)?;
+        }
+    }
+    None
+}
+
+fn inner(answer: &TxnResponse) -> Option<&TxnResponse> {
+    match answer.responses.first()?.response.as_ref()? {
+        Response::ResponseTxn(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+fn nested(txn: TxnRequest) -> RequestOp {
+    RequestOp { request: Some(Request::RequestTxn(txn)) }
+}
+
+fn operations(revision: &Revision, deletions: Vec<Vec<Deletion>>) -> Vec<RequestOp> {
     let mut deletions = deletions.into_iter();
-    let mut success = Vec::new();
+    let mut requests = Vec::new();
     for part in &revision.parts {
         match part {
             Part::Put(pair) => {
                 let (key, value) = (pair.key.clone(), pair.value.clone());
                 let put = PutRequest { key, value, lease: pair.lease, ..PutRequest::default() };
-                success.push(Request::RequestPut(put));
+                requests.push(Request::RequestPut(put));
             }
-            Part::Delete(_) => success.extend(deletions.next().into_iter().flatten().map(|one| {
+            Part::Delete(_) => requests.extend(deletions.next().into_iter().flatten().map(|one| {
                 let Deletion { key, range_end, count: _ } = one;
                 Request::RequestDeleteRange(DeleteRangeRequest { key, range_end, prev_kv: false })
             })),
         }
     }
-    let success = success.into_iter().map(|request| RequestOp { request: Some(request) }).collect();
-    let compare = before.0.iter().cloned().chain(own(revision)).collect();
-    TxnRequest { compare, success, failure: Vec::new() }
+    requests.into_iter().map(|request| RequestOp { request: Some(request) }).collect()
 }
 
 /// Deletions as the source did them, one for each run.
@@ -119,7 +179,8 @@ mod tests {
         revision.delete("a".into());
         revision.delete("c".into());
         put(&mut revision, "d", 1, 0);
-        let txn = txn(&revision, unfolded(&revision), &Proof::default());
+        let deletions = unfolded(&revision);
+        let txn = txn(vec![Step { before: &Proof::default(), revision: &revision, deletions }]).unwrap();
         let described = txn.success.iter().map(|one| match one.request.as_ref().unwrap() {
             Request::RequestPut(put) => format!("put {:?} {}", put.key, put.lease),
             Request::RequestDeleteRange(deletion) => format!("delete {:?}", deletion.key),
@@ -153,5 +214,38 @@ mod tests {
         // The key that proved the first is gone: nothing tells a late first from none.
         assert_eq!(Proof::of(&third, &both), None);
         assert_eq!(keys(&Proof::of(&third, &Proof::default()).unwrap()), [b"b"]);
+    }
+
+    #[test]
+    fn the_newest_step_whose_turn_it_is_is_done() {
+        let revisions: Vec<Revision> = (7..10)
+            .map(|number| {
+                let mut revision = Revision::new(number);
+                put(&mut revision, "a", number, 0);
+                revision
+            })
+            .collect();
+        let proofs: Vec<Proof> = revisions.iter().map(|one| Proof::of(one, &Proof::default()).unwrap()).collect();
+        let none = Proof::default();
+        let befores = [&none, &proofs[0], &proofs[1]];
+        let steps =
+            revisions.iter().zip(befores).map(|(revision, before)| Step { before, revision, deletions: vec![] });
+        let outermost = txn(steps.collect()).unwrap();
+        assert_eq!(outermost.compare, proofs[1].0);
+        // 8 is there: 9 is done, at depth 0. Then 7 is there; then nothing is.
+        let answer = |succeeded, inner: Option<TxnResponse>| TxnResponse {
+            succeeded,
+            responses: inner
+                .into_iter()
+                .map(|inner| ResponseOp { response: Some(Response::ResponseTxn(inner)) })
+                .collect(),
+            ..TxnResponse::default()
+        };
+        assert_eq!(done(&answer(true, Some(answer(true, None))), 3).unwrap().0, 0);
+        assert_eq!(done(&answer(true, Some(answer(false, None))), 3), None);
+        assert_eq!(done(&answer(false, Some(answer(true, Some(answer(true, None))))), 3).unwrap().0, 1);
+        assert_eq!(done(&answer(false, Some(answer(false, Some(answer(true, None))))), 3).unwrap().0, 2);
+        assert_eq!(done(&answer(false, Some(answer(false, Some(answer(false, None))))), 3), None);
+        assert_eq!(done(&answer(true, None), 1).unwrap().0, 0);
     }
 }

@@ -61,7 +61,6 @@ struct Metrics {
     is_cut: Gauge,
     revisions: Counter,
     bytes: Counter,
-    disordered: Counter,
     failures: Counter,
 }
 
@@ -93,7 +92,6 @@ impl Default for Board {
             is_cut,
             revisions: counter("revisions", "Revisions written to the target"),
             bytes: counter("bytes", "Bytes of keys and values in these"),
-            disordered: counter("disordered", "Transactions that came before their turn, and were sent again"),
             failures: counter("failures", "Times that the mirror had to connect anew"),
             registry,
         };
@@ -139,10 +137,6 @@ impl Board {
 
     pub(super) fn leases(&self, count: usize) {
         self.metrics.leases.set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    pub(super) fn disordered(&self, count: usize) {
-        self.metrics.disordered.inc_by(count as u64);
     }
 
     pub(super) fn waits(&self, trouble: String) {
