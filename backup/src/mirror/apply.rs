@@ -25,8 +25,8 @@ const WAITING_MAX: usize = 128;
 const COMPARED_MAX: usize = 16;
 
 /// Transactions on their way at the same time, and revisions that one of them may do.
-const SENT_MAX: usize = 16;
-const STEPS_MAX: usize = 16;
+const SENT_MAX: usize = 8;
+const STEPS_MAX: usize = 8;
 /// Keys and values in a transaction with several steps: each revision is sent as often as there are steps.
 const STEPS_BYTES_MAX: usize = 24 << 10;
 
