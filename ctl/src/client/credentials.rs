@@ -25,17 +25,17 @@ impl Credentials {
         } else if let Some((name, password)) = globals.user.split_once(':') {
             (name.to_owned(), password.to_owned())
         } else {
-            (globals.user.clone(), ask_password().map_err(Error::Password)?)
+            (globals.user.clone(), ask_password("Password: ").map_err(Error::Password)?)
         };
         Ok(Some(Self::Password { name, password }))
     }
 }
 
 /// Asks on the terminal without echo, or takes the first line of standard input if that is none.
-fn ask_password() -> io::Result<String> {
+pub fn ask_password(prompt: &str) -> io::Result<String> {
     let stdin = io::stdin();
     let silence = if stdin.is_terminal() {
-        write!(io::stderr(), "Password: ")?;
+        write!(io::stderr(), "{prompt}")?;
         Some(Silence::start()?)
     } else {
         None

@@ -20,7 +20,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 pub use calls::Call;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, ask_password};
 pub use dial::Endpoint;
 pub use discover::endpoints as discover_endpoints;
 pub use error::Error;

@@ -9,6 +9,7 @@ mod get;
 mod key_range;
 mod lease;
 mod line;
+mod make_mirror;
 mod member;
 mod move_leader;
 mod options;
@@ -71,6 +72,7 @@ enum Command {
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
     MoveLeader(move_leader::MoveLeader),
+    MakeMirror(make_mirror::MakeMirror),
     Version(version::Version),
     Options(options::Options),
 }
@@ -128,6 +130,7 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
             Command::Defrag(defrag) => defrag.run(session).await,
             Command::Snapshot(snapshot) => snapshot.run(session).await,
             Command::MoveLeader(move_leader) => move_leader.run(session).await,
+            Command::MakeMirror(make_mirror) => make_mirror.run(session).await,
             Command::Version(version) => version.run(),
             Command::Options(options) => options.run(),
         }

@@ -1,7 +1,7 @@
 //! `etcdctl watch`
 
 mod arguments;
-mod stream;
+pub(super) mod stream;
 
 use std::{
     ffi::{OsStr, OsString},

@@ -27,7 +27,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Something to show for one watch.
-pub(super) struct Happening {
+pub(in crate::command) struct Happening {
     pub response: WatchResponse,
     /// Why there will be nothing more.
     pub end: Option<String>,
@@ -44,7 +44,7 @@ struct Watcher {
 }
 
 /// The watches by the ids that we chose for them, from 1.
-pub(super) struct WatchStream {
+pub(in crate::command) struct WatchStream {
     client: Client,
     watchers: BTreeMap<i64, Watcher>,
     next_id: i64,
@@ -53,6 +53,8 @@ pub(super) struct WatchStream {
     unsent: Vec<WatchRequest>,
     /// Happenings of one response that several watches share.
     pending: VecDeque<Happening>,
+    /// The server is to end the stream when it has lost its leader.
+    requires_leader: bool,
 }
 
 struct Connection {
@@ -61,7 +63,7 @@ struct Connection {
 }
 
 impl WatchStream {
-    pub(super) fn new(client: Client) -> Self {
+    pub(in crate::command) fn new(client: Client) -> Self {
         Self {
             client,
             watchers: BTreeMap::new(),
@@ -69,16 +71,22 @@ impl WatchStream {
             connection: None,
             unsent: Vec::new(),
             pending: VecDeque::new(),
+            requires_leader: true,
         }
     }
 
+    /// One that waits when the server has lost its leader.
+    pub(in crate::command) fn patient(client: Client) -> Self {
+        Self { requires_leader: false, ..Self::new(client) }
+    }
+
     /// No watch is left.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::command) fn is_empty(&self) -> bool {
         self.watchers.is_empty() && self.pending.is_empty()
     }
 
     /// Adds a watch; it starts when [`WatchStream::next`] is called.
-    pub(super) fn add(&mut self, request: WatchCreateRequest, exec: Vec<OsString>) {
+    pub(in crate::command) fn add(&mut self, request: WatchCreateRequest, exec: Vec<OsString>) {
         let watch_id = self.next_id;
         self.next_id += 1;
         let request = WatchCreateRequest { watch_id, ..request };
@@ -89,12 +97,12 @@ impl WatchStream {
     }
 
     /// Asks how far the watches are; the answer is a happening.
-    pub(super) fn request_progress(&mut self) {
+    pub(in crate::command) fn request_progress(&mut self) {
         self.unsent.push(wrap(RequestUnion::ProgressRequest(WatchProgressRequest {})));
     }
 
     /// The next thing to show. Giving up on this future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Happening, Error> {
+    pub(in crate::command) async fn next(&mut self) -> Result<Happening, Error> {
         loop {
             if let Some(happening) = self.pending.pop_front() {
                 return Ok(happening);
@@ -140,7 +148,11 @@ impl WatchStream {
     }
 
     async fn connect(&mut self) -> Result<Connection, Error> {
-        let channel = self.client.leader_channel_until(Instant::now() + PATIENCE).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let channel = match self.requires_leader {
+            true => self.client.leader_channel_until(deadline).await?,
+            false => self.client.channel_until(deadline).await?,
+        };
         let (requests, outgoing) = mpsc::channel(REQUESTS);
         let creates = self.watchers.values().map(|watcher| wrap(RequestUnion::CreateRequest(watcher.request.clone())));
         // Watches that were waiting to be created are among these.
