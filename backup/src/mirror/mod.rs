@@ -11,11 +11,12 @@ mod cut;
 mod divergence;
 mod error;
 mod fold;
+mod follow;
 mod gather;
 mod keep;
 mod lease;
 mod member;
-mod mirror;
+
 mod request;
 mod revision;
 mod serve;
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 pub use cut::{Cut, Refusal};
 pub use divergence::Divergence;
 pub use error::{Error, Side};
-pub use mirror::Mirror;
+pub use follow::Mirror;
 pub use status::{Board, Phase, Status};
 
 use crate::etcd::Members;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cut::{Cut, Refusal};
-use super::mirror::Request;
+use super::follow::Request;
 use super::{Board, Phase, Status};
 
 /// What is served.
