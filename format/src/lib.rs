@@ -4,9 +4,11 @@
 //! - [`bbolt`]: the database file, written and read front to back.
 //! - [`snapshot_file`]: a database and the checksum behind it.
 //! - [`revision`]: the keys of etcd's `key` bucket.
+//! - [`go_quote`]: quoted strings, in which etcd's tools show bytes and take them.
 //! - [`hash_kv`]: the hash over the history of keys that members compare.
 
 pub mod bbolt;
+pub mod go_quote;
 pub mod hash_kv;
 pub mod revision;
 pub mod snapshot_file;

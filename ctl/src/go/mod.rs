@@ -2,10 +2,9 @@
 
 mod duration;
 mod integer;
-mod quote;
 mod size;
 
 pub use duration::{format_duration, parse_duration};
 pub use integer::{parse_flag_int, parse_int, parse_uint};
-pub use quote::{BadQuote, quote, unquote_prefix};
+pub use quorate_format::go_quote::{BadQuote, quote, unquote_prefix};
 pub use size::format_size;

@@ -4,14 +4,15 @@
 use super::File;
 
 /// A crate's folder and what it may depend on.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("format", &["quorate-proto"]),
     ("dns", &[]),
     ("tls", &[]),
+    ("restore", &["quorate-proto", "quorate-format"]),
     ("server", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
-    ("ctl", &["quorate-proto", "quorate-format", "quorate-dns", "quorate-tls"]),
-    ("backup", &["quorate-proto", "quorate-format", "quorate-tls"]),
+    ("ctl", &["quorate-proto", "quorate-format", "quorate-restore", "quorate-dns", "quorate-tls"]),
+    ("backup", &["quorate-proto", "quorate-format", "quorate-restore", "quorate-tls"]),
     ("operator", &["quorate-proto", "quorate-tls"]),
     ("plugin", &["quorate-operator"]),
     ("e2e", &["quorate-proto", "quorate-format"]),

@@ -1,20 +1,23 @@
 //! `etcdutl snapshot restore`: a data folder for one member of a new cluster, with the keys of a snapshot.
 //!
-//! The folder is etcd's own (`member/snap/db`, a log of one segment, a `.snap` file), whichever server starts on it:
-//! [`plan`] checks the flags, [`database`] copies the keys, [`log`] writes the membership where raft looks for it, and
-//! [`staging`] makes it all appear at once.
+//! [`plan`] checks the flags; [`quorate_restore`] makes the folder.
 
-mod cluster;
-mod database;
-mod log;
-mod peer_url;
 mod plan;
-mod staging;
 
-use quorate_ctl::{failure::Failure, log::info, output::Json};
+use std::error::Error as _;
+
+use quorate_ctl::{
+    failure::Failure,
+    log::{info, warn},
+    output::Json,
+};
 use quorate_format::{bbolt::Reader, snapshot_file};
+use quorate_restore::{
+    Cluster, Error, Member, Staging,
+    database::{Contents, Written},
+};
 
-use self::{plan::Plan, staging::Staging};
+use self::plan::Plan;
 use super::{failed, progress::Progress, source};
 
 /// Restores an etcd member snapshot to an etcd directory
@@ -80,9 +83,18 @@ impl Restore {
 fn perform(plan: &Plan) -> Result<(), Failure> {
     let reader = open_verified(plan)?;
     // From here on, a failure removes what was written.
-    let staging = Staging::create(plan).map_err(failed)?;
-    let bumped = database::write(&reader, &staging.snap.join("db"), plan).map_err(failed)?;
-    if let Some(database::Bumped { latest, bumped }) = bumped {
+    let staging = Staging::create(&plan.data_dir, plan.own_wal_dir(), |path, error| {
+        let fields = vec![("path", Json::from(path.display().to_string())), ("error", error.to_string().into())];
+        warn("failed to remove what a failed restoration has left", fields);
+    })
+    .map_err(|error| failed(describe(&error)))?;
+    let written = {
+        let mut progress = Progress::new("restoring", reader.size_bytes());
+        let contents = Contents { bump_revision: plan.bump_revision, ..Contents::default() };
+        staging.write_database(&reader, &plan.cluster, contents, &mut |bytes| progress.add(bytes))
+    };
+    let written = written.map_err(|error| failed(describe(&error)))?;
+    if let Written { latest, bumped: Some(bumped), .. } = written {
         let amount = bumped - latest;
         let fields = vec![
             ("latest-revision", Json::from(latest)),
@@ -93,10 +105,33 @@ fn perform(plan: &Plan) -> Result<(), Failure> {
         info("marking revision compacted", vec![("revision", Json::from(bumped))]);
     }
     for member in &plan.cluster.members {
-        info("added member", member.log_fields(&plan.cluster));
+        info("added member", log_fields(member, &plan.cluster));
     }
-    log::write(&staging, &plan.cluster).map_err(failed)?;
-    staging.publish().map_err(failed)
+    staging.write_log(&plan.cluster).map_err(|error| failed(describe(&error)))?;
+    staging.publish().map_err(|error| failed(describe(&error)))
+}
+
+fn log_fields(member: &Member, cluster: &Cluster) -> Vec<(&'static str, Json)> {
+    vec![
+        ("cluster-id", Json::from(format!("{:x}", cluster.id))),
+        ("local-member-id", Json::from(format!("{:x}", cluster.local_id))),
+        ("added-peer-id", Json::from(format!("{:x}", member.id))),
+        ("added-peer-peer-urls", Json::from(member.peer_urls.as_slice())),
+        ("added-peer-is-learner", Json::from(false)),
+    ]
+}
+
+/// The error and the cause behind it.
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Open { source, .. } | Error::Write { source, .. } | Error::Sync { source, .. } => {
+            format!("{error}: {}", source::go_text(source))
+        }
+        _ => match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    }
 }
 
 /// The snapshot's database, its checksum compared.

@@ -2,39 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use quorate_ctl::output::{Json, Object};
+use quorate_format::go_quote::quote;
+use serde::Serialize;
 use sha1::{Digest, Sha1};
+
+use crate::Error;
 
 /// Members in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cluster {
-    pub(super) id: u64,
-    pub(super) local_id: u64,
-    pub(super) members: Vec<Member>,
+pub struct Cluster {
+    pub id: u64,
+    pub local_id: u64,
+    pub members: Vec<Member>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) id: u64,
-    pub(super) name: String,
-    pub(super) peer_urls: Vec<String>,
+pub struct Member {
+    pub id: u64,
+    pub name: String,
+    pub peer_urls: Vec<String>,
 }
 
 impl Cluster {
     /// `members`: each one's sorted peer URLs, `local_name` among them.
-    pub(super) fn new(members: BTreeMap<String, Vec<String>>, token: &str, local_name: &str) -> Result<Self, String> {
+    pub(crate) fn new(members: BTreeMap<String, Vec<String>>, token: &str, local_name: &str) -> Result<Self, Error> {
         let mut by_id = BTreeMap::new();
         let mut local_id = None;
         for (name, peer_urls) in members {
             let id = member_id(&peer_urls, token);
             if id == 0 {
-                return Err("cannot use 0 as member id".into());
+                return Err(Error::Members("cannot use 0 as member id".into()));
             }
             if name == local_name {
                 local_id = Some(id);
             }
             if by_id.insert(id, Member { id, name, peer_urls }).is_some() {
-                return Err(format!("member exists with identical ID {id:x}"));
+                return Err(Error::Members(format!("member exists with identical ID {id:x}")));
             }
         }
         let local_id = local_id.ok_or_else(|| missing_local(local_name))?;
@@ -42,39 +45,50 @@ impl Cluster {
         Ok(Self { id, local_id, members: by_id.into_values().collect() })
     }
 
-    pub(super) fn ids(&self) -> Vec<u64> {
+    pub(crate) fn ids(&self) -> Vec<u64> {
         self.members.iter().map(|member| member.id).collect()
     }
 }
 
-pub(super) fn missing_local(name: &str) -> String {
-    let name = quorate_ctl::go::quote(name.as_bytes());
-    format!("couldn't find local name {name} in the initial cluster configuration")
+pub(crate) fn missing_local(name: &str) -> Error {
+    let name = quote(name.as_bytes());
+    Error::Members(format!("couldn't find local name {name} in the initial cluster configuration"))
+}
+
+/// A member's fields as etcd stores them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    #[serde(rename = "peerURLs")]
+    peer_urls: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
 }
 
 impl Member {
     /// As etcd keeps it in the database and in the log.
-    pub(super) fn json(&self) -> String {
-        let object = Object::new()
-            .always("id", self.id)
-            .always("peerURLs", self.peer_urls.as_slice())
-            .nonzero("name", self.name.as_str());
-        Json::from(object).to_string()
+    pub(crate) fn json(&self) -> Result<String, Error> {
+        Stored { id: Some(self.id), peer_urls: &self.peer_urls, name: &self.name }.json()
     }
 
     /// As etcd's older store kept it, without id and name.
-    pub(super) fn raft_attributes_json(&self) -> String {
-        Json::from(Object::new().always("peerURLs", self.peer_urls.as_slice())).to_string()
+    pub(crate) fn raft_attributes_json(&self) -> Result<String, Error> {
+        Stored { id: None, peer_urls: &self.peer_urls, name: "" }.json()
     }
+}
 
-    pub(super) fn log_fields(&self, cluster: &Cluster) -> Vec<(&'static str, Json)> {
-        vec![
-            ("cluster-id", Json::from(format!("{:x}", cluster.id))),
-            ("local-member-id", Json::from(format!("{:x}", cluster.local_id))),
-            ("added-peer-id", Json::from(format!("{:x}", self.id))),
-            ("added-peer-peer-urls", Json::from(self.peer_urls.as_slice())),
-            ("added-peer-is-learner", Json::from(false)),
-        ]
+impl Stored<'_> {
+    /// With the escapes of Go's `encoding/json`. These characters are nowhere but in texts.
+    fn json(&self) -> Result<String, Error> {
+        let mut json = serde_json::to_string(self).map_err(|error| Error::Members(error.to_string()))?;
+        for c in ['&', '<', '>', '\u{2028}', '\u{2029}'] {
+            if json.contains(c) {
+                json = json.replace(c, &format!("\\u{:04x}", c as u32));
+            }
+        }
+        Ok(json)
     }
 }
 
@@ -113,6 +127,7 @@ mod tests {
     #[test]
     fn a_member_is_stored_as_etcd_stores_it() {
         let member = Member { id: 7, name: "a&b".into(), peer_urls: vec!["http://h:1".into()] };
-        assert_eq!(member.json(), r#"{"id":7,"peerURLs":["http://h:1"],"name":"a\u0026b"}"#);
+        assert_eq!(member.json().unwrap(), r#"{"id":7,"peerURLs":["http://h:1"],"name":"a\u0026b"}"#);
+        assert_eq!(member.raft_attributes_json().unwrap(), r#"{"peerURLs":["http://h:1"]}"#);
     }
 }

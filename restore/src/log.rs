@@ -10,30 +10,28 @@ use quorate_format::wal::{ConfState, Encoder, Entry, EntryType, Record, SegmentN
 use quorate_proto::{raftpb, snappb};
 use serde_json::{Map, Value, json};
 
-use super::super::source;
-use super::cluster::Cluster;
-use super::staging::Staging;
+use crate::{Cluster, Error};
 
 /// The term of the entries that no election has written.
-pub(super) const COMMIT_TERM: u64 = 1;
+pub(crate) const COMMIT_TERM: u64 = 1;
 
 /// Size of etcd's segments, which are allocated beforehand.
 const SEGMENT_BYTES: u64 = 64_000_000;
 
 /// Index of the last entry: one a member.
-pub(super) fn commit_index(cluster: &Cluster) -> u64 {
+pub(crate) fn commit_index(cluster: &Cluster) -> u64 {
     cluster.members.len() as u64
 }
 
 /// Writes the segment and the `.snap` file and syncs them.
-pub(super) fn write(staging: &Staging, cluster: &Cluster) -> Result<(), String> {
-    let segment = staging.wal.join(SegmentName::default().to_string());
-    write_file(&segment, &encode_segment(cluster), Some(SEGMENT_BYTES))?;
-    let snapshot = staging.snap.join(format!("{COMMIT_TERM:016x}-{:016x}.snap", commit_index(cluster)));
-    write_file(&snapshot, &encode_snapshot(cluster), None)
+pub(crate) fn write(wal: &Path, snap: &Path, cluster: &Cluster) -> Result<(), Error> {
+    let segment = wal.join(SegmentName::default().to_string());
+    write_file(&segment, &encode_segment(cluster)?, Some(SEGMENT_BYTES))?;
+    let snapshot = snap.join(format!("{COMMIT_TERM:016x}-{:016x}.snap", commit_index(cluster)));
+    write_file(&snapshot, &encode_snapshot(cluster)?, None)
 }
 
-fn write_file(path: &Path, bytes: &[u8], allocate_bytes: Option<u64>) -> Result<(), String> {
+fn write_file(path: &Path, bytes: &[u8], allocate_bytes: Option<u64>) -> Result<(), Error> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(bytes)?;
@@ -42,10 +40,10 @@ fn write_file(path: &Path, bytes: &[u8], allocate_bytes: Option<u64>) -> Result<
         }
         file.sync_all()
     };
-    write().map_err(|error| format!("write {}: {}", path.display(), source::go_text(&error)))
+    write().map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
-fn encode_segment(cluster: &Cluster) -> Vec<u8> {
+fn encode_segment(cluster: &Cluster) -> Result<Vec<u8>, Error> {
     let mut records = vec![
         Record::Crc(0),
         Record::Metadata { node_id: cluster.local_id, cluster_id: cluster.id },
@@ -56,7 +54,7 @@ fn encode_segment(cluster: &Cluster) -> Vec<u8> {
             id: None,
             r#type: Some(raftpb::ConfChangeType::ConfChangeAddNode as i32),
             node_id: Some(member.id),
-            context: Some(member.json().into()),
+            context: Some(member.json()?.into()),
         };
         let data = change.encode_to_vec().into();
         records.push(Record::Entry(Entry { entry_type: EntryType::ConfChange, term: COMMIT_TERM, index, data }));
@@ -72,30 +70,31 @@ fn encode_segment(cluster: &Cluster) -> Vec<u8> {
     for record in &records {
         encoder.append(record, &mut out);
     }
-    out
+    Ok(out)
 }
 
-fn encode_snapshot(cluster: &Cluster) -> Vec<u8> {
+fn encode_snapshot(cluster: &Cluster) -> Result<Vec<u8>, Error> {
     let conf_state = raftpb::ConfState { voters: cluster.ids(), ..raftpb::ConfState::default() };
     let metadata = raftpb::SnapshotMetadata {
         conf_state: Some(conf_state),
         index: Some(commit_index(cluster)),
         term: Some(COMMIT_TERM),
     };
-    let snapshot = raftpb::Snapshot { data: Some(membership_store(cluster).into()), metadata: Some(metadata) };
+    let snapshot = raftpb::Snapshot { data: Some(membership_store(cluster)?.into()), metadata: Some(metadata) };
     let data = snapshot.encode_to_vec();
     let crc = quorate_format::crc32c_append(0, &data);
-    snappb::Snapshot { crc: Some(crc), data: Some(data.into()) }.encode_to_vec()
+    Ok(snappb::Snapshot { crc: Some(crc), data: Some(data.into()) }.encode_to_vec())
 }
 
 /// The members as the store of etcd's API version 2 saved them: etcd up to 3.5 reads the membership from there.
-fn membership_store(cluster: &Cluster) -> Vec<u8> {
-    let members = (1..).zip(&cluster.members).map(|(index, member)| {
+fn membership_store(cluster: &Cluster) -> Result<Vec<u8>, Error> {
+    let mut members = Map::new();
+    for (index, member) in (1..).zip(&cluster.members) {
         let path = format!("/0/members/{:x}", member.id);
-        let attributes = node(&format!("{path}/raftAttributes"), index, &member.raft_attributes_json(), Value::Null);
+        let attributes = node(&format!("{path}/raftAttributes"), index, &member.raft_attributes_json()?, Value::Null);
         let children = object([("raftAttributes".to_owned(), attributes)]);
-        (format!("{:x}", member.id), node(&path, index, "", children))
-    });
+        members.insert(format!("{:x}", member.id), node(&path, index, "", children));
+    }
     let members = node("/0/members", 1, "", object(members));
     let namespaces = object([
         ("0".to_owned(), node("/0", 0, "", object([("members".to_owned(), members)]))),
@@ -106,7 +105,7 @@ fn membership_store(cluster: &Cluster) -> Vec<u8> {
         "CurrentIndex": commit_index(cluster),
         "CurrentVersion": 2,
     });
-    store.to_string().into_bytes()
+    Ok(store.to_string().into_bytes())
 }
 
 /// `children` is null for a file.
@@ -130,14 +129,14 @@ fn object(fields: impl IntoIterator<Item = (String, Value)>) -> Value {
 mod tests {
     use quorate_format::wal::Decoder;
 
-    use super::super::cluster::Member;
     use super::*;
+    use crate::Member;
 
     #[test]
     fn the_log_names_every_member_and_ends_in_a_snapshot_of_them() {
         let member = |id, name: &str| Member { id, name: name.into(), peer_urls: vec![format!("http://{name}:2380")] };
         let cluster = Cluster { id: 9, local_id: 2, members: vec![member(1, "a"), member(2, "b")] };
-        let segment = encode_segment(&cluster);
+        let segment = encode_segment(&cluster).unwrap();
         let mut decoder = Decoder::over(&segment, None, true);
         let mut records = Vec::new();
         while let Some(record) = decoder.next().unwrap() {
@@ -151,7 +150,7 @@ mod tests {
         let conf_state = Some(ConfState { voters: vec![1, 2], ..ConfState::default() });
         assert_eq!(records.last(), Some(&Record::Snapshot(Snapshot { index: 2, term: 1, conf_state })));
 
-        let file = snappb::Snapshot::decode(encode_snapshot(&cluster).as_slice()).unwrap();
+        let file = snappb::Snapshot::decode(encode_snapshot(&cluster).unwrap().as_slice()).unwrap();
         assert_eq!(file.crc, Some(quorate_format::crc32c_append(0, &file.data.unwrap())));
     }
 }

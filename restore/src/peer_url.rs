@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 
-use quorate_ctl::go::quote;
+use quorate_format::go_quote::quote;
 
 /// Reads a list of URLs; they come back sorted.
-pub(super) fn parse_list<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>, String> {
+pub(crate) fn parse_list<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>, String> {
     let mut parsed = urls.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     parsed.sort();
     Ok(parsed)
 }
 
 /// Reads `NAME=URL,NAME=URL`; a name may come several times.
-pub(super) fn parse_cluster(list: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+pub(crate) fn parse_cluster(list: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut urls: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for member in list.split(',').filter(|member| !member.is_empty()) {
         let (name, url) = member.split_once('=').unwrap_or((member, ""));
@@ -60,7 +60,7 @@ fn split_host_port(authority: &str) -> Option<(&str, &str)> {
 }
 
 /// Whether two sorted lists mean the same addresses, host names looked up if need be.
-pub(super) fn same_addresses(a: &[String], b: &[String]) -> Result<(), String> {
+pub(crate) fn same_addresses(a: &[String], b: &[String]) -> Result<(), String> {
     if a.len() != b.len() {
         return Err(format!("len({}) != len({})", quote_list(a), quote_list(b)));
     }

@@ -1,0 +1,174 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::{Chunk, Malformed, Name};
+use crate::layout;
+use crate::manifest::Manifest;
+use crate::report::Reason;
+
+/// Some 200 GB in parts have less.
+const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+
+/// Names of one cluster's chunks that are read; 48 bytes each. Pruning keeps them far below.
+const NAMES_MAX: usize = 500_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ShelfError {
+    #[error("the store fails")]
+    Store(#[from] object_store::Error),
+    #[error("the chunk {name} is damaged")]
+    Chunk { name: Name, source: Malformed },
+    #[error("the chunk {0} is altered: its checksum is another")]
+    Altered(Name),
+    #[error("the store has more than {NAMES_MAX} chunks of this cluster: prune its backups")]
+    TooMany,
+}
+
+impl ShelfError {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Store(_) => Reason::StoreUnavailable,
+            Self::Chunk { .. } | Self::Altered(_) => Reason::BackupDamaged,
+            Self::TooMany => Reason::Other,
+        }
+    }
+}
+
+/// The chunks of one cluster in a store.
+#[derive(Clone)]
+pub struct Shelf {
+    store: Arc<dyn ObjectStore>,
+    cluster_id: u64,
+}
+
+impl Shelf {
+    pub fn new(store: Arc<dyn ObjectStore>, cluster_id: u64) -> Self {
+        Self { store, cluster_id }
+    }
+
+    fn folder(&self) -> String {
+        format!("{}/{:x}", layout::CHANGES, self.cluster_id)
+    }
+
+    pub fn cluster_id(&self) -> u64 {
+        self.cluster_id
+    }
+
+    /// In the order in which they are read.
+    pub async fn names(&self) -> Result<Vec<Name>, ShelfError> {
+        Ok(self.objects().await?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// With the bytes that each has in the store.
+    pub async fn objects(&self) -> Result<Vec<(Name, u64)>, ShelfError> {
+        let mut listed = self.store.list(Some(&Path::from(self.folder())));
+        let mut objects = Vec::new();
+        while let Some(object) = listed.try_next().await? {
+            if objects.len() >= NAMES_MAX {
+                return Err(ShelfError::TooMany);
+            }
+            let name = object.location.filename().and_then(Name::parse);
+            objects.extend(name.map(|name| (name, object.size)));
+        }
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
+    /// Revision of this cluster's newest backup that isn't beyond the given one.
+    pub async fn newest_backup(&self, not_beyond: i64) -> Result<Option<i64>, ShelfError> {
+        let cluster_id = format!("{:x}", self.cluster_id);
+        let mut listed = self.store.list(Some(&Path::from(layout::BACKUPS)));
+        let mut newest = None;
+        while let Some(object) = listed.try_next().await? {
+            if object.location.filename() != Some(layout::MANIFEST) || object.size > MANIFEST_BYTES_MAX {
+                continue;
+            }
+            let text = self.store.get(&object.location).await?.bytes().await?;
+            // Who lists backups tells of those that can't be read.
+            let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
+            if manifest.cluster_id == cluster_id && manifest.revision <= not_beyond {
+                newest = newest.max(Some(manifest.revision));
+            }
+        }
+        Ok(newest)
+    }
+
+    pub fn seal(&self, chunk: &Chunk) -> Result<(Name, Bytes), ShelfError> {
+        let bytes = Bytes::from(chunk.encode_to_vec());
+        let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+        Ok((Name::of(chunk, &sha256), bytes))
+    }
+
+    pub async fn write(&self, name: &Name, bytes: Bytes) -> Result<(), ShelfError> {
+        let path = Path::from(format!("{}/{name}", self.folder()));
+        match self.store.put_opts(&path, bytes.into(), PutMode::Create.into()).await {
+            // Its name has its checksum: an earlier try has arrived.
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            result => Ok(result.map(|_| ())?),
+        }
+    }
+
+    pub async fn read(&self, name: &Name) -> Result<Chunk, ShelfError> {
+        let path = Path::from(format!("{}/{name}", self.folder()));
+        let bytes = self.store.get(&path).await?.bytes().await?;
+        if !name.is_of(&Sha256::digest(&bytes).into()) {
+            return Err(ShelfError::Altered(*name));
+        }
+        Chunk::open(bytes).map_err(|source| ShelfError::Chunk { name: *name, source })
+    }
+
+    /// None if it can't be opened: the recorder need not have the key to what it writes, and goes on behind a damaged chunk.
+    pub async fn read_if_able(&self, name: &Name) -> Result<Option<Chunk>, ShelfError> {
+        match self.read(name).await {
+            Ok(chunk) => Ok(Some(chunk)),
+            Err(error @ (ShelfError::Store(_) | ShelfError::TooMany)) => Err(error),
+            Err(error @ (ShelfError::Chunk { .. } | ShelfError::Altered(_))) => {
+                tracing::warn!(%name, %error, "the newest chunk can't be read");
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::super::chunk::tests::chunk;
+    use super::*;
+
+    async fn shelf(chunk: &Chunk) -> (Shelf, Name, Bytes) {
+        let shelf = Shelf::new(Arc::new(InMemory::new()), 7);
+        let (name, bytes) = shelf.seal(chunk).unwrap();
+        shelf.write(&name, bytes.clone()).await.unwrap();
+        (shelf, name, bytes)
+    }
+
+    #[tokio::test]
+    async fn a_chunk_is_found_by_its_name() {
+        let written = chunk(4, 9);
+        let (shelf, name, bytes) = shelf(&written).await;
+        assert_eq!(shelf.objects().await.unwrap(), [(name, bytes.len() as u64)]);
+        assert_eq!(shelf.read(&name).await.unwrap(), written);
+        let of_another_cluster = Shelf::new(shelf.store.clone(), 8);
+        assert_eq!(of_another_cluster.names().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn an_altered_chunk_is_refused_wherever_the_byte_is() {
+        let (shelf, name, bytes) = shelf(&chunk(4, 9)).await;
+        let path = Path::from(format!("{}/{name}", shelf.folder()));
+        for at in 0..bytes.len() {
+            let mut altered = bytes.to_vec();
+            altered[at] ^= 1;
+            shelf.store.put(&path, altered.into()).await.unwrap();
+            assert!(matches!(shelf.read(&name).await, Err(ShelfError::Altered(_))), "{at}");
+        }
+        assert_eq!(shelf.read_if_able(&name).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! The commands, one a file.
+
+pub mod copy;
+pub mod record;
+pub mod restore;
