@@ -33,3 +33,8 @@ pub fn changes(cluster_id: &str, after: i64, last: i64, sha256: &str) -> String 
     let begin = sha256.get(..16).unwrap_or(sha256);
     format!("{CHANGES}/{cluster_id}/{after:019}-{last:019}-{begin}")
 }
+
+/// A part, from its name in the manifest.
+pub fn below(id: &str, part: &str) -> String {
+    format!("{BACKUPS}/{id}/{part}")
+}

@@ -84,10 +84,10 @@ impl Operated {
     /// With this number of nodes.
     pub async fn start(nodes: usize) -> Result<Operated, Error> {
         let image = Image::server(Flavour::under_test());
-        let kubernetes = Kubernetes::builder().nodes(nodes).image(image).start().await?;
+        let kubernetes = Kubernetes::builder().nodes(nodes).image(image).image(Image::Operator).start().await?;
         let folder = binaries::repository().join("crds").display().to_string();
         kubernetes.kubectl(&["apply", "--server-side", "--filename", &folder]).await?.success()?;
-        for kind in ["etcdclusters", "etcdmembers"] {
+        for kind in ["etcdclusters", "etcdmembers", "etcdbackups", "etcdbackupschedules", "etcdrestores"] {
             let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.quorate.io");
             kubernetes.api().until(kind, LIMIT, &path, |definition| is_true(definition, "Established")).await?;
         }
@@ -100,7 +100,7 @@ impl Operated {
     pub fn launch(&mut self) -> Result<(), Error> {
         let Runs::Process(operator) = &mut self.operator else { return Ok(()) };
         let mut command = self.kubernetes.command(&binaries::operator()?);
-        command.args(["run", "--image", &self.image.name()]);
+        command.args(["run", "--image", &self.image.name(), "--worker-image", &Image::Operator.name()]);
         let log = self.kubernetes.folder().join("logs/operator.log");
         *operator = Some(Process::start("operator", command, &log)?);
         Ok(())

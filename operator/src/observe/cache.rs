@@ -15,7 +15,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::kubernetes::{Objects, gather};
-use crate::crd::{EtcdCluster, EtcdMember, label};
+use crate::crd::{EtcdBackup, EtcdCluster, EtcdMember, EtcdRestore, label};
 
 /// Objects with the operator's label.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct Caches {
     pub volumes: Store<PersistentVolumeClaim>,
     pub services: Store<Service>,
     pub budgets: Store<PodDisruptionBudget>,
+    pub backups: Store<EtcdBackup>,
+    pub restores: Store<EtcdRestore>,
 }
 
 impl Caches {
@@ -68,9 +70,43 @@ where
         + 'static,
 {
     let ours = watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY.0, label::MANAGED_BY.1));
+    watch_some(client, namespace, ours)
+}
+
+/// Of a kind that users make.
+pub fn watch_users<K>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + use<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    watch_some(client, namespace, watcher::Config::default())
+}
+
+fn watch_some<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    which: watcher::Config,
+) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + use<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
     let (store, writer) = reflector::store();
     let forget = |object: &mut K| object.managed_fields_mut().clear();
-    let events = watcher(api::<K>(client, namespace), ours).modify(forget).default_backoff();
+    let events = watcher(api::<K>(client, namespace), which).modify(forget).default_backoff();
     (store, events.reflect(writer).touched_objects().boxed())
 }
 

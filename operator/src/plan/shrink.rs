@@ -14,6 +14,7 @@ fn shrinking(why: Leaves, message: String) -> Situation {
     let reason = match why {
         Leaves::ScaleDown => Reason::Shrinking,
         Leaves::Replaced => Reason::Replacing,
+        Leaves::Restored => Reason::Restoring,
     };
     Situation::new(Phase::Changing, reason, message)
 }
@@ -42,6 +43,8 @@ fn clear(world: &World, member: &Member, why: Leaves, situation: Situation) -> D
     let policy = match why {
         Leaves::ScaleDown => reclaim.on_scale_down,
         Leaves::Replaced => reclaim.on_replace,
+        // Retired members are cleared away elsewhere.
+        Leaves::Restored => Policy::Retain,
     };
     match &member.volume {
         Some(volume) if policy == Policy::Delete && volume.metadata.deletion_timestamp.is_none() => {
