@@ -153,7 +153,7 @@ async fn carry_one(
         parts: arrived.parts,
     };
     // What the store gives back is compared with what was given to it.
-    if order.seal.recipients.is_empty() || order.keys.identity.is_some() {
+    if order.seal.recipients.is_empty() || !order.keys.identities.is_empty() {
         carry::down(store, &manifest, &order.keys, io::sink()).await?;
     } else {
         carry::check_parts(store, &manifest).await?;
