@@ -1,10 +1,12 @@
 //! What a store has: its manifests, and what is left of backups that never were.
 
+use std::collections::BTreeMap;
+
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::changes::Name;
 use crate::layout;
@@ -28,6 +30,8 @@ pub enum Error {
     List(#[source] object_store::Error),
     #[error("backup {id} has a manifest that can't be read")]
     Manifest { id: String, source: serde_json::Error },
+    #[error("backup {id} has the manifest of another, {other}")]
+    Foreign { id: String, other: String },
     #[error("backup {id} has format {format}, which needs a newer version of this program")]
     Newer { id: String, format: u32 },
     #[error("there is no backup {0} in this store; `quorate-backup list` shows those that are there")]
@@ -41,7 +45,7 @@ impl Error {
         match self {
             Self::Store(error) => error.reason(),
             Self::List(error) => store::reason(error),
-            Self::Manifest { .. } | Self::Newer { .. } => Reason::BackupDamaged,
+            Self::Manifest { .. } | Self::Foreign { .. } | Self::Newer { .. } => Reason::BackupDamaged,
             Self::Missing(_) => Reason::BackupMissing,
             Self::TooMany => Reason::Other,
         }
@@ -56,6 +60,27 @@ pub struct Summary {
     pub oldest: String,
     pub newest: String,
     pub stored_bytes: u64,
+    /// Of any cluster.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreadable: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// What [`list`] finds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// The newest first.
+    pub entries: Vec<Entry>,
+    /// Backups whose manifests can't be read; the log has their ids.
+    pub unreadable: usize,
 }
 
 /// A backup without its parts.
@@ -71,26 +96,38 @@ pub async fn read(store: &dyn ObjectStore, id: &str) -> Result<Manifest, Error> 
         Err(error) if error.reason() == Reason::BackupMissing => return Err(Error::Missing(id.to_owned())),
         read => read?,
     };
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|source| Error::Manifest { id: id.to_owned(), source })?;
-    if manifest.format > FORMAT {
-        return Err(Error::Newer { id: id.to_owned(), format: manifest.format });
+    let id = id.to_owned();
+    // First: a newer format may lack what is asked for below.
+    match serde_json::from_slice::<Format>(&text) {
+        Ok(Format { format }) if format > FORMAT => return Err(Error::Newer { id, format }),
+        _ => {}
     }
-    Ok(manifest)
+    let manifest: Manifest = match serde_json::from_slice(&text) {
+        Ok(manifest) => manifest,
+        Err(source) => return Err(Error::Manifest { id, source }),
+    };
+    if manifest.id == id { Ok(manifest) } else { Err(Error::Foreign { id, other: manifest.id }) }
 }
 
-/// The newest first. One that can't be read is told in the log, and is in the way of nothing.
-pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<Vec<Entry>, Error> {
+/// One that can't be read is in the way of nothing.
+pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<Listed, Error> {
     let mut listed = store.list(Some(&Path::from(layout::BACKUPS)));
     let mut entries = Vec::new();
+    let mut unreadable = 0;
     while let Some(object) = listed.try_next().await.map_err(Error::List)? {
-        let Some(id) = id_of_manifest(&object).filter(|_| object.size <= MANIFEST_BYTES_MAX) else { continue };
+        let Some(id) = id_of_manifest(&object) else { continue };
+        if object.size > MANIFEST_BYTES_MAX {
+            tracing::warn!(id, bytes = object.size, "a backup is passed over: its manifest is too large");
+            unreadable += 1;
+            continue;
+        }
         let mut manifest = match read(store, &id).await {
             Ok(manifest) => manifest,
             // It was deleted meanwhile.
             Err(Error::Missing(_)) => continue,
-            Err(error @ (Error::Manifest { .. } | Error::Newer { .. })) => {
+            Err(error @ (Error::Manifest { .. } | Error::Foreign { .. } | Error::Newer { .. })) => {
                 tracing::warn!(id, error = &error as &dyn std::error::Error, "a backup is passed over");
+                unreadable += 1;
                 continue;
             }
             Err(error) => return Err(error),
@@ -106,7 +143,7 @@ pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<V
         entries.push(Entry { manifest, stored_bytes });
     }
     entries.sort_by(|one, other| other.manifest.id.cmp(&one.manifest.id));
-    Ok(entries)
+    Ok(Listed { entries, unreadable })
 }
 
 fn id_of_manifest(object: &ObjectMeta) -> Option<String> {
@@ -119,13 +156,17 @@ fn id_of_manifest(object: &ObjectMeta) -> Option<String> {
     }
 }
 
-pub fn summary(newest_first: &[Entry]) -> Summary {
-    let id = |entry: Option<&Entry>| entry.map(|entry| entry.manifest.id.clone()).unwrap_or_default();
-    Summary {
-        count: newest_first.len(),
-        oldest: id(newest_first.last()),
-        newest: id(newest_first.first()),
-        stored_bytes: newest_first.iter().map(|entry| entry.stored_bytes).sum(),
+impl Listed {
+    pub fn summary(&self) -> Summary {
+        let id = |entry: Option<&Entry>| entry.map(|entry| entry.manifest.id.clone()).unwrap_or_default();
+        let Self { entries, unreadable } = self;
+        Summary {
+            count: entries.len(),
+            oldest: id(entries.last()),
+            newest: id(entries.first()),
+            stored_bytes: entries.iter().map(|entry| entry.stored_bytes).sum(),
+            unreadable: *unreadable,
+        }
     }
 }
 
@@ -137,37 +178,58 @@ pub struct Pruned {
     pub trouble: Option<String>,
 }
 
-/// Deletes backups of a cluster that are not to be kept, what was never finished, and changes that no backup that stays needs.
+/// Deletes backups that are not to be kept, what was never finished, and changes that no backup that stays needs. Each cluster
+/// is on its own, or only one is looked at.
 pub async fn prune(
     store: &dyn ObjectStore,
-    cluster_id: &str,
+    cluster_id: Option<&str>,
     retention: Retention,
     now: Timestamp,
 ) -> Result<Pruned, Error> {
-    let entries = list(store, Some(cluster_id)).await?;
-    let times: Vec<Timestamp> = entries.iter().map(|entry| entry.manifest.taken).collect();
-    let surplus = retention.surplus(&times, now);
+    let mut clusters: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in list(store, cluster_id).await?.entries {
+        clusters.entry(entry.manifest.cluster_id.clone()).or_default().push(entry);
+    }
     let mut pruned = Pruned::default();
-    for number in surplus.iter().rev() {
-        match delete(store, &entries[*number].manifest.id).await {
-            Ok(()) => pruned.backups += 1,
-            Err(error) => pruned.trouble = Some(words(&error)),
-        }
+    for (cluster_id, entries) in &clusters {
+        prune_cluster(store, cluster_id, entries, retention, now, &mut pruned).await;
     }
     for left in unfinished(store, now).await? {
         if let Err(error) = delete(store, &left).await {
             pruned.trouble = Some(words(&error));
         }
     }
-    if !surplus.is_empty() {
-        let stays = entries.iter().enumerate().filter(|(number, _)| !surplus.contains(number));
-        if let Some(oldest) = stays.map(|(_, entry)| entry.manifest.revision).min()
-            && let Err(error) = forget_changes(store, cluster_id, oldest).await
-        {
-            pruned.trouble = Some(words(&error));
+    Ok(pruned)
+}
+
+async fn prune_cluster(
+    store: &dyn ObjectStore,
+    cluster_id: &str,
+    newest_first: &[Entry],
+    retention: Retention,
+    now: Timestamp,
+    pruned: &mut Pruned,
+) {
+    let times: Vec<Timestamp> = newest_first.iter().map(|entry| entry.manifest.taken).collect();
+    let surplus = retention.surplus(&times, now);
+    let mut gone = Vec::new();
+    for number in surplus.iter().rev() {
+        match delete(store, &newest_first[*number].manifest.id).await {
+            Ok(()) => gone.push(*number),
+            Err(error) => pruned.trouble = Some(words(&error)),
         }
     }
-    Ok(pruned)
+    pruned.backups += gone.len();
+    if gone.is_empty() {
+        return;
+    }
+    let stays = newest_first.iter().enumerate().filter(|(number, _)| !gone.contains(number));
+    let oldest = stays.map(|(_, entry)| entry.manifest.revision).min();
+    if let Some(oldest) = oldest
+        && let Err(error) = forget_changes(store, cluster_id, oldest).await
+    {
+        pruned.trouble = Some(words(&error));
+    }
 }
 
 fn words(error: &dyn std::error::Error) -> String {
@@ -184,10 +246,27 @@ pub async fn delete(store: &dyn ObjectStore, id: &str) -> Result<(), Error> {
 
 /// Everything below a path.
 pub async fn clear(store: &dyn ObjectStore, below: &str) -> Result<(), Error> {
+    clear_but(store, below, |_| false).await
+}
+
+/// What other attempts at a finished backup have left: none of them can be declared any more.
+pub async fn clear_attempts(store: &dyn ObjectStore, manifest: &Manifest) -> Result<(), Error> {
+    let id = &manifest.id;
+    let mut attempts: Vec<&str> = manifest.parts.iter().filter_map(|part| part.name.split('/').next()).collect();
+    attempts.dedup();
+    attempts.push(layout::MANIFEST);
+    let kept: Vec<Path> = attempts.into_iter().map(|name| Path::from(layout::below(id, name))).collect();
+    let is_kept = |location: &Path| kept.iter().any(|kept| location.prefix_matches(kept));
+    clear_but(store, &format!("{}/{id}", layout::BACKUPS), is_kept).await
+}
+
+async fn clear_but(store: &dyn ObjectStore, below: &str, is_kept: impl Fn(&Path) -> bool) -> Result<(), Error> {
     let path = Path::from(below);
     let mut listed = store.list(Some(&path));
     while let Some(object) = listed.try_next().await.map_err(Error::List)? {
-        store::delete(store, &object.location).await?;
+        if !is_kept(&object.location) {
+            store::delete(store, &object.location).await?;
+        }
     }
     Ok(())
 }

@@ -41,8 +41,8 @@ pub enum Error {
     KeyWrong(#[source] age::DecryptError),
     #[error("--identity-file: {} has a line that is no key of age (AGE-SECRET-KEY-…), or none that is one", path.display())]
     Identity { path: PathBuf },
-    #[error("--identity-file: {} can't be read", path.display())]
-    IdentityFile { path: PathBuf, source: io::Error },
+    #[error("--identity-file can't be read")]
+    IdentityFile(#[source] io::Error),
     #[error("--recipient: {text} is no public key of age (age1…)")]
     Recipient { text: String },
     #[error("it can't be read")]
@@ -50,7 +50,7 @@ pub enum Error {
     #[error("it can't be written")]
     Write(#[source] io::Error),
     #[error("it can't be encrypted")]
-    Encrypt(#[source] age::EncryptError),
+    Encrypt(#[source] Box<age::EncryptError>),
 }
 
 impl Seal {
@@ -69,7 +69,7 @@ impl Seal {
             return self.compress(&mut input, out);
         }
         let recipients = self.recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
-        let encryptor = age::Encryptor::with_recipients(recipients).map_err(Error::Encrypt)?;
+        let encryptor = age::Encryptor::with_recipients(recipients).map_err(|error| Error::Encrypt(Box::new(error)))?;
         let writer = encryptor.wrap_output(out).map_err(Error::Write)?;
         let (bytes, sha256, writer) = self.compress(&mut input, writer)?;
         Ok((bytes, sha256, writer.finish().map_err(Error::Write)?))
@@ -94,8 +94,7 @@ impl Seal {
 impl Keys {
     pub fn read(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let failed = |source| Error::IdentityFile { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let text = std::fs::read_to_string(path).map_err(Error::IdentityFile)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let bad = || Error::Identity { path: path.to_owned() };
         let identities = lines.map(|line| line.parse().map_err(|_| bad())).collect::<Result<Vec<_>, _>>()?;
