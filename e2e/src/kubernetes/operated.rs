@@ -83,8 +83,14 @@ impl Operated {
 
     /// With this number of nodes.
     pub async fn start(nodes: usize) -> Result<Operated, Error> {
+        Operated::with_images(nodes, &[]).await
+    }
+
+    /// With more images than those that every test needs.
+    pub async fn with_images(nodes: usize, images: &[Image]) -> Result<Operated, Error> {
         let image = Image::server(Flavour::under_test());
-        let kubernetes = Kubernetes::builder().nodes(nodes).image(image).image(Image::Operator).start().await?;
+        let builder = Kubernetes::builder().nodes(nodes).image(image).image(Image::Operator);
+        let kubernetes = images.iter().fold(builder, |builder, image| builder.image(*image)).start().await?;
         let folder = binaries::repository().join("crds").display().to_string();
         kubernetes.kubectl(&["apply", "--server-side", "--filename", &folder]).await?.success()?;
         for kind in ["etcdclusters", "etcdmembers", "etcdbackups", "etcdbackupschedules", "etcdrestores"] {

@@ -186,10 +186,6 @@ pub struct EtcdBackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalogue: Option<Catalogue>,
 
-    /// A restoration that was tried, if the schedule asks for that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rehearsal: Option<Rehearsal>,
-
     /// How it is, in detail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -219,20 +215,4 @@ pub struct Catalogue {
 
     /// Of all.
     pub stored_size: String,
-}
-
-/// A cluster of one that was made of a backup and compared with what the backup says.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rehearsal {
-    /// It had the same keys.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passed: Option<bool>,
-
-    /// When it began.
-    pub started: Time,
-
-    /// What came of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
 }

@@ -112,10 +112,6 @@ pub struct EtcdBackupScheduleSpec {
     /// Records what changes between backups, so that any revision and any time can be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorder: Option<Recorder>,
-
-    /// Tries out restoring.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rehearsal: Option<Rehearse>,
 }
 
 fn time_zone() -> String {
@@ -167,20 +163,6 @@ pub struct Recorder {
 
 fn interval() -> i64 {
     3000
-}
-
-/// A cluster of one member that is made of a backup, compared, and deleted.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rehearse {
-    /// With every such backup: 1 is each.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 10000))]
-    pub every: i64,
-}
-
-fn one() -> i64 {
-    1
 }
 
 /// How it goes.
