@@ -128,3 +128,6 @@ pub async fn check_parts(store: &dyn ObjectStore, manifest: &Manifest) -> Result
     let drained = async { while receiver.recv().await.is_some() {} };
     futures::future::join(send(store, manifest, sender), drained).await.0
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

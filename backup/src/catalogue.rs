@@ -304,3 +304,6 @@ async fn forget_changes(store: &dyn ObjectStore, cluster_id: &str, revision: i64
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -311,3 +311,60 @@ pub fn compression(text: &str) -> Result<Compression, String> {
         _ => Err("use zstd or none".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    async fn arrive(store: &InMemory, attempt: &str) -> Manifest {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [7; 4096]).unwrap();
+        let seal = Seal { compression: Compression::None, recipients: Vec::new() };
+        let arrived = carry::up(store, "id", attempt, file.path(), &seal).await.unwrap();
+        carry::tests::manifest("id", arrived, &seal)
+    }
+
+    #[tokio::test]
+    async fn of_two_attempts_with_one_id_the_first_manifest_counts_for_both() {
+        let store = InMemory::new();
+        let (slow, quick) = (arrive(&store, "slow").await, arrive(&store, "quick").await);
+        assert_eq!(declare(&store, quick.clone()).await.unwrap(), quick);
+        let counts = declare(&store, slow).await.unwrap();
+        assert_eq!(counts, quick);
+        catalogue::clear_attempts(&store, &counts).await.unwrap();
+        carry::down(&store, &quick, &Keys::default(), io::sink()).await.unwrap();
+    }
+
+    fn order<'a>(members: &'a Members, spool: &'a Path) -> Order<'a> {
+        let seal = Seal { compression: Compression::None, recipients: Vec::new() };
+        Order { members, cluster_id: 7, id: "id", spool, seal, keys: Keys::default() }
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_is_there_is_not_made_again() {
+        let store = InMemory::new();
+        let manifest = declare(&store, arrive(&store, "one").await).await.unwrap();
+        let (members, spool) = (Members::default(), tempfile::tempdir().unwrap());
+        let taken = take(&store, &order(&members, spool.path()), &CancellationToken::new()).await.unwrap();
+        assert_eq!(taken, manifest);
+    }
+
+    #[tokio::test]
+    async fn without_members_or_told_to_stop_nothing_is_left() {
+        let store = InMemory::new();
+        // Parts of an attempt that may still be at work.
+        arrive(&store, "another").await;
+        let (members, spool) = (Members::default(), tempfile::tempdir().unwrap());
+        let order = order(&members, spool.path());
+        let stop = CancellationToken::new();
+        assert_eq!(take(&store, &order, &stop).await.unwrap_err().reason(), Reason::ClusterUnavailable);
+        stop.cancel();
+        let stuck = Members { endpoints: vec!["http://192.0.2.1:1".to_owned()], ..Members::default() };
+        let order = Order { members: &stuck, ..order };
+        assert_eq!(take(&store, &order, &stop).await.unwrap_err().reason(), Reason::Stopped);
+        assert!(store.head(&object_store::path::Path::from("backups/id/another/00000")).await.is_ok());
+    }
+}
