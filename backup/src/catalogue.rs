@@ -27,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("the store can't be listed")]
-    List(#[source] object_store::Error),
+    List(#[source] store::Cause),
     #[error("backup {id} has a manifest that can't be read")]
     Manifest { id: String, source: serde_json::Error },
     #[error("backup {id} has the manifest of another, {other}")]
@@ -44,12 +44,16 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Store(error) => error.reason(),
-            Self::List(error) => store::reason(error),
+            Self::List(error) => store::reason(&error.0),
             Self::Manifest { .. } | Self::Foreign { .. } | Self::Newer { .. } => Reason::BackupDamaged,
             Self::Missing(_) => Reason::BackupMissing,
             Self::TooMany => Reason::Other,
         }
     }
+}
+
+fn listing(error: object_store::Error) -> Error {
+    Error::List(error.into())
 }
 
 /// A store's backups, in a few words.
@@ -114,7 +118,7 @@ pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<L
     let mut listed = store.list(Some(&Path::from(layout::BACKUPS)));
     let mut entries = Vec::new();
     let mut unreadable = 0;
-    while let Some(object) = listed.try_next().await.map_err(Error::List)? {
+    while let Some(object) = listed.try_next().await.map_err(listing)? {
         let Some(id) = id_of_manifest(&object) else { continue };
         if object.size > MANIFEST_BYTES_MAX {
             tracing::warn!(id, bytes = object.size, "a backup is passed over: its manifest is too large");
@@ -263,7 +267,7 @@ pub async fn clear_attempts(store: &dyn ObjectStore, manifest: &Manifest) -> Res
 async fn clear_but(store: &dyn ObjectStore, below: &str, is_kept: impl Fn(&Path) -> bool) -> Result<(), Error> {
     let path = Path::from(below);
     let mut listed = store.list(Some(&path));
-    while let Some(object) = listed.try_next().await.map_err(Error::List)? {
+    while let Some(object) = listed.try_next().await.map_err(listing)? {
         if !is_kept(&object.location) {
             store::delete(store, &object.location).await?;
         }
@@ -274,14 +278,14 @@ async fn clear_but(store: &dyn ObjectStore, below: &str, is_kept: impl Fn(&Path)
 /// Ids of folders without a manifest in which nobody has written for long.
 async fn unfinished(store: &dyn ObjectStore, now: Timestamp) -> Result<Vec<String>, Error> {
     let root = Path::from(layout::BACKUPS);
-    let folders = store.list_with_delimiter(Some(&root)).await.map_err(Error::List)?.common_prefixes;
+    let folders = store.list_with_delimiter(Some(&root)).await.map_err(listing)?.common_prefixes;
     let mut left = Vec::new();
     for folder in folders {
         let id = folder.filename().unwrap_or_default().to_owned();
         let mut objects = store.list(Some(&folder));
         let mut has_manifest = false;
         let mut newest = Timestamp::MIN;
-        while let Some(object) = objects.try_next().await.map_err(Error::List)? {
+        while let Some(object) = objects.try_next().await.map_err(listing)? {
             has_manifest |= id_of_manifest(&object).is_some();
             newest = newest.max(Timestamp::from_millisecond(object.last_modified.timestamp_millis()).unwrap_or(now));
         }
@@ -296,7 +300,7 @@ async fn unfinished(store: &dyn ObjectStore, now: Timestamp) -> Result<Vec<Strin
 async fn forget_changes(store: &dyn ObjectStore, cluster_id: &str, revision: i64) -> Result<(), Error> {
     let path = Path::from(format!("{}/{cluster_id}", layout::CHANGES));
     let mut listed = store.list(Some(&path));
-    while let Some(object) = listed.try_next().await.map_err(Error::List)? {
+    while let Some(object) = listed.try_next().await.map_err(listing)? {
         let name = object.location.filename().and_then(Name::parse);
         if name.is_some_and(|name| name.last <= revision) {
             store::delete(store, &object.location).await?;

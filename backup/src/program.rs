@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changes::Shelf;
 use crate::command::copy::Copy;
+use crate::command::export::Export;
 use crate::command::record::{self, Record};
 use crate::command::restore::Restore;
 use crate::etcd::Members;
@@ -52,6 +53,8 @@ enum Command {
     Prune(Prune),
     /// Deletes a backup
     Delete(Delete),
+    /// Writes a backup as a snapshot file, which `etcdutl snapshot restore` reads
+    Export(FromStore<Export>),
     /// Makes a data folder of a backup
     Restore(FromStore<Restore>),
     /// Makes a data folder of a running etcd
@@ -281,6 +284,7 @@ async fn run(command: Command) -> Result<Value, Failure> {
             let deleted = catalogue::delete(&*store, &id).await;
             deleted.map(|()| json!({"deleted": id})).map_err(|error| failure(error.reason(), &error))
         }
+        Command::Export(command) => run_export(command).await,
         Command::Restore(command) => run_restore(command).await,
         Command::Copy(FromMembers { members, command }) => {
             let copied = command.run(&members.members()).await.map_err(|error| failure(error.reason(), &error))?;
@@ -376,6 +380,16 @@ async fn run_verify(command: Verify) -> Result<Value, Failure> {
     let read = carry::down(&*store, &manifest, &at.keys()?, std::io::sink()).await;
     read.map_err(|error| failure(error.reason(), &error))?;
     Ok(json!({"verified": told(&manifest)}))
+}
+
+async fn run_export(command: FromStore<Export>) -> Result<Value, Failure> {
+    let FromStore { at, command } = command;
+    let store = at.open()?;
+    let Export { id, cluster_id, .. } = command.clone();
+    let choice = restore::Choice { id, cluster_id, ..restore::Choice::default() };
+    let manifest = chosen(&*store, &choice).await?;
+    let exported = command.run(&*store, &manifest, &at.keys()?).await;
+    exported.map(|()| json!({"exported": told(&manifest)})).map_err(|error| failure(error.reason(), &error))
 }
 
 async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {

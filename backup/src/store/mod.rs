@@ -1,5 +1,7 @@
 //! Where backups are kept: an object store or a folder, by its URL.
 
+mod cause;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use object_store::{
 };
 
 use crate::report::Reason;
+
+pub use cause::Cause;
 
 /// Of one try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -51,18 +55,18 @@ pub enum Error {
     #[error("--store-ca-file: {} can't be used", path.display())]
     Authority { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{url} can't be used")]
-    Options { url: String, source: object_store::Error },
+    Options { url: String, source: Cause },
     #[error("{url} can't be used")]
     Folder { url: String, source: std::io::Error },
     #[error(
         "the store can't write {name} only if it isn't there: if nobody else writes there, set --store-option \
          aws_conditional_put=disabled, and what is there is looked for before each write"
     )]
-    Unconditional { name: String, source: object_store::Error },
+    Unconditional { name: String, source: Cause },
     #[error("a lock or a rule of retention in the store keeps {name}")]
-    Retained { name: String, source: object_store::Error },
+    Retained { name: String, source: Cause },
     #[error("the store refuses {name}")]
-    Object { name: String, source: object_store::Error },
+    Object { name: String, source: Cause },
 }
 
 impl Error {
@@ -74,37 +78,39 @@ impl Error {
             Self::Retained { .. } => Reason::StoreDenied,
             Self::Folder { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Reason::StoreMissing,
             Self::Folder { .. } => Reason::StoreDenied,
-            Self::Object { source, .. } => reason(source),
+            Self::Object { source, .. } => reason(&source.0),
         }
     }
 }
 
 /// What an error of the client means to whoever waits for a backup.
 pub fn reason(error: &object_store::Error) -> Reason {
-    use object_store::Error as Cause;
+    use object_store::Error as Client;
     let words = chain(error);
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     match error {
-        Cause::AlreadyExists { .. } => Reason::BackupExists,
-        Cause::PermissionDenied { .. } | Cause::Unauthenticated { .. } => Reason::StoreDenied,
+        Client::AlreadyExists { .. } => Reason::BackupExists,
+        Client::PermissionDenied { .. } | Client::Unauthenticated { .. } => Reason::StoreDenied,
+        // Some services hide from strangers what they have.
+        _ if says(DENIED) => Reason::StoreDenied,
         _ if says(&["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]) => {
             Reason::StoreMissing
         }
-        Cause::NotFound { .. } => Reason::BackupMissing,
+        Client::NotFound { .. } => Reason::BackupMissing,
         _ if says(&["No space left on device", "StorageFull", "QuotaExceeded"]) => Reason::NoSpace,
-        _ if says(&[
-            "AccessDenied",
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "403 Forbidden",
-            "ExpiredToken",
-        ]) =>
-        {
-            Reason::StoreDenied
-        }
+        _ if says(&["URL scheme is not allowed"]) => Reason::InvalidArguments,
         _ => Reason::StoreUnavailable,
     }
 }
+
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "XAdminUserNotFound",
+    "SignatureDoesNotMatch",
+    "403 Forbidden",
+    "ExpiredToken",
+];
 
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -117,7 +123,7 @@ pub fn open(arguments: &StoreArguments) -> Result<Arc<dyn ObjectStore>, Error> {
     let bad = |why: String| Error::Url { url: url.clone(), why };
     let parsed: url::Url = url.parse().map_err(|_| bad("it is no URL".to_owned()))?;
     let (scheme, path) = ObjectStoreScheme::parse(&parsed).map_err(|error| bad(error.to_string()))?;
-    let unusable = |source| Error::Options { url: url.clone(), source };
+    let unusable = |error| Error::Options { url: url.clone(), source: Cause(error) };
     let client = client(store_ca_file.as_ref())?;
     let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: TRIES, retry_timeout: RETRY_LIMIT };
     macro_rules! configured {
@@ -147,7 +153,7 @@ fn folder(url: &str, parsed: &url::Url) -> Result<Arc<dyn ObjectStore>, Error> {
         parsed.to_file_path().map_err(|()| Error::Url { url: url.to_owned(), why: "it is no path".to_owned() })?;
     std::fs::create_dir_all(&path).map_err(unusable)?;
     let store = object_store::local::LocalFileSystem::new_with_prefix(&path);
-    let store = store.map_err(|source| Error::Options { url: url.to_owned(), source })?;
+    let store = store.map_err(|error| Error::Options { url: url.to_owned(), source: Cause(error) })?;
     Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
 }
 
@@ -171,10 +177,10 @@ pub async fn put_new(store: &dyn ObjectStore, name: &str, bytes: Bytes) -> Resul
         let Err(source) = put_once(store, &path, &bytes).await else { break };
         let name = name.to_owned();
         if is_unconditional(&source) {
-            return Err(Error::Unconditional { name, source });
+            return Err(Error::Unconditional { name, source: Cause(source) });
         }
         if left == 0 || reason(&source) != Reason::StoreUnavailable {
-            return Err(Error::Object { name, source });
+            return Err(Error::Object { name, source: Cause(source) });
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
@@ -182,7 +188,8 @@ pub async fn put_new(store: &dyn ObjectStore, name: &str, bytes: Bytes) -> Resul
     Ok(())
 }
 
-async fn put_once(store: &dyn ObjectStore, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
+/// The same without other tries.
+pub async fn put_once(store: &dyn ObjectStore, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
     let create = || store.put_opts(path, bytes.clone().into(), PutMode::Create.into());
     match create().await {
         Err(error @ object_store::Error::AlreadyExists { .. }) => {
@@ -217,7 +224,7 @@ fn is_retained(error: &object_store::Error) -> bool {
 }
 
 pub async fn get(store: &dyn ObjectStore, name: &str) -> Result<Bytes, Error> {
-    let failed = |source| Error::Object { name: name.to_owned(), source };
+    let failed = |error| Error::Object { name: name.to_owned(), source: Cause(error) };
     store.get(&Path::from(name)).await.map_err(failed)?.bytes().await.map_err(failed)
 }
 
@@ -225,8 +232,8 @@ pub async fn get(store: &dyn ObjectStore, name: &str) -> Result<Bytes, Error> {
 pub async fn delete(store: &dyn ObjectStore, name: &Path) -> Result<(), Error> {
     match store.delete(name).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(source) if is_retained(&source) => Err(Error::Retained { name: name.to_string(), source }),
-        Err(source) => Err(Error::Object { name: name.to_string(), source }),
+        Err(error) if is_retained(&error) => Err(Error::Retained { name: name.to_string(), source: Cause(error) }),
+        Err(error) => Err(Error::Object { name: name.to_string(), source: Cause(error) }),
     }
 }
 
@@ -281,6 +288,8 @@ mod tests {
         for (said, expected) in [
             ("404 Not Found: <Error><Code>NoSuchBucket</Code></Error>", Reason::StoreMissing),
             ("403 Forbidden: <Code>InvalidAccessKeyId</Code>", Reason::StoreDenied),
+            ("404 Not Found: <Code>XAdminUserNotFound</Code>", Reason::StoreDenied),
+            ("URL scheme is not allowed", Reason::InvalidArguments),
             ("503 Service Unavailable", Reason::StoreUnavailable),
             ("error sending request", Reason::StoreUnavailable),
             ("Unable to copy data to file: No space left on device (os error 28)", Reason::NoSpace),
