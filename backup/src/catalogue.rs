@@ -146,7 +146,11 @@ pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<L
         manifest.parts = Vec::new();
         entries.push(Entry { manifest, stored_bytes });
     }
-    entries.sort_by(|one, other| other.manifest.id.cmp(&one.manifest.id));
+    // Ids that people have given need not be in the order of time.
+    entries.sort_by(|one, other| {
+        let key = |entry: &Entry| (entry.manifest.taken, entry.manifest.id.clone());
+        key(other).cmp(&key(one))
+    });
     Ok(Listed { entries, unreadable })
 }
 

@@ -14,14 +14,17 @@ fn now() -> Timestamp {
 /// A backup of so many hours ago, at a revision.
 async fn add(store: &InMemory, cluster_id: &str, hours: i64, revision: i64) -> Manifest {
     let taken = now().checked_sub(hours.hours()).unwrap();
-    let id = layout::id(taken, cluster_id);
+    add_named(store, &layout::id(taken, cluster_id), cluster_id, taken, revision).await
+}
+
+async fn add_named(store: &InMemory, id: &str, cluster_id: &str, taken: Timestamp, revision: i64) -> Manifest {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), revision.to_string()).unwrap();
     let seal = Seal { compression: Compression::None, recipients: Vec::new() };
-    let arrived = carry::up(store, &id, "one", file.path(), &seal).await.unwrap();
+    let arrived = carry::up(store, id, "one", file.path(), &seal).await.unwrap();
     let manifest =
-        Manifest { cluster_id: cluster_id.to_owned(), revision, taken, ..carry::tests::manifest(&id, arrived, &seal) };
-    write(store, &id, serde_json::to_string(&manifest).unwrap()).await;
+        Manifest { cluster_id: cluster_id.to_owned(), revision, taken, ..carry::tests::manifest(id, arrived, &seal) };
+    write(store, id, serde_json::to_string(&manifest).unwrap()).await;
     manifest
 }
 
@@ -96,6 +99,16 @@ async fn each_cluster_keeps_its_newest() {
     let left: Vec<_> = list(&store, None).await.unwrap().entries.into_iter().map(|entry| entry.manifest).collect();
     let left: Vec<_> = left.iter().map(|manifest| &*manifest.cluster_id).collect();
     assert_eq!(left, ["c1", "c2"]);
+}
+
+#[tokio::test]
+async fn the_newest_is_so_by_its_time_and_not_by_its_name() {
+    let store = InMemory::new();
+    add_named(&store, "zzz", "c1", now().checked_sub(5.hours()).unwrap(), 10).await;
+    let newest = add(&store, "c1", 1, 20).await;
+    assert_eq!(list(&store, None).await.unwrap().summary().newest, newest.id);
+    prune(&store, None, last(1), now()).await.unwrap();
+    assert_eq!(ids(&store, None).await, [newest.id]);
 }
 
 #[tokio::test]
