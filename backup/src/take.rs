@@ -45,6 +45,8 @@ pub enum Error {
     Mismatch { endpoint: String, revision: i64, own: u32, said: u32 },
     #[error("{endpoint} has compacted past revision {revision} while it was copied, again and again")]
     Compacted { endpoint: String, revision: i64 },
+    #[error("{endpoint} can't say its hash at revision {revision}, which was compacted and is followed by others")]
+    Moved { endpoint: String, revision: i64 },
     #[error("{endpoint} can't say its hash: {}", status.message())]
     Hash { endpoint: String, status: Box<tonic::Status> },
     #[error("{} can't be used", path.display())]
@@ -72,7 +74,9 @@ pub enum Error {
 impl Error {
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Nobody(_) | Self::Compacted { .. } | Self::Hash { .. } => Reason::ClusterUnavailable,
+            Self::Nobody(_) | Self::Compacted { .. } | Self::Moved { .. } | Self::Hash { .. } => {
+                Reason::ClusterUnavailable
+            }
             Self::WrongCluster { .. } => Reason::WrongCluster,
             Self::Mismatch { .. } | Self::Contents(_) => Reason::HashMismatch,
             Self::Spool { source, .. } if source.kind() == io::ErrorKind::StorageFull => Reason::NoSpace,
@@ -257,7 +261,7 @@ async fn fetch_from(
     let taken = Timestamp::now();
     let reader = Reader::open(&path).map_err(contents::Error::from)?;
     let contents = contents::of(&reader)?;
-    let hash = said(endpoint, channel, contents.revision).await?;
+    let hash = comparable(endpoint, channel, contents).await?;
     let (own, rows) =
         tokio::task::spawn_blocking(move || contents::hash(&reader, hash.revision, hash.compact_revision))
             .await
@@ -271,7 +275,24 @@ async fn fetch_from(
     Ok(Snapshot { member_id, version, raft_term, taken, contents, hash, rows })
 }
 
-/// What the member says of its keys at this revision.
+/// What the member says of its keys at the snapshot's revision.
+///
+/// At the revision of a compaction, etcd answers what it found before, with rows that are gone now: it says the compaction before
+/// as its last. Without a revision it looks again.
+async fn comparable(endpoint: &str, channel: Channel, contents: contents::Contents) -> Result<Hash, Error> {
+    let contents::Contents { revision, compact_revision } = contents;
+    let hash = said(endpoint, channel.clone(), revision).await?;
+    if hash.compact_revision >= compact_revision {
+        return Ok(hash);
+    }
+    let hash = said(endpoint, channel, 0).await?;
+    match hash.revision == revision && hash.compact_revision >= compact_revision {
+        true => Ok(hash),
+        false => Err(Error::Moved { endpoint: endpoint.to_owned(), revision }),
+    }
+}
+
+/// At this revision, or at its newest if it is 0.
 async fn said(endpoint: &str, channel: Channel, revision: i64) -> Result<Hash, Error> {
     let failed = |status| Error::Hash { endpoint: endpoint.to_owned(), status: Box::new(status) };
     let mut request = tonic::Request::new(HashKvRequest { revision });
@@ -281,6 +302,13 @@ async fn said(endpoint: &str, channel: Channel, revision: i64) -> Result<Hash, E
             let answer = answer.into_inner();
             // Of a store that has no revision but its first, etcd says 0.
             let compact_revision = if answer.compact_revision > 0 { answer.compact_revision } else { -1 };
+            let newest = answer.header.map_or(0, |header| header.revision);
+            let revision = match (revision, answer.hash_revision) {
+                // etcd 3.4 doesn't say it.
+                (0, 0) => newest,
+                (0, said) => said,
+                (asked, _) => asked,
+            };
             Ok(Hash { hash: answer.hash, revision, compact_revision })
         }
         Err(status) if status.message().contains("compacted") => {
