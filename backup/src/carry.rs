@@ -37,7 +37,9 @@ impl Error {
         match self {
             Self::Store(error) => error.reason(),
             Self::Seal(seal::Error::KeyMissing | seal::Error::KeyWrong(_)) => Reason::KeyMissing,
-            Self::Seal(seal::Error::Identity { .. } | seal::Error::Recipient { .. }) => Reason::InvalidArguments,
+            Self::Seal(seal::Error::Identity { .. } | seal::Error::IdentityFile(_) | seal::Error::Recipient { .. }) => {
+                Reason::InvalidArguments
+            }
             Self::Seal(seal::Error::Write(error)) | Self::Read(error) if is_full(error) => Reason::NoSpace,
             Self::Seal(seal::Error::Read(_)) => Reason::BackupDamaged,
             Self::Altered { .. } | Self::Gone { .. } | Self::Another { .. } => Reason::BackupDamaged,
@@ -126,3 +128,6 @@ pub async fn check_parts(store: &dyn ObjectStore, manifest: &Manifest) -> Result
     let drained = async { while receiver.recv().await.is_some() {} };
     futures::future::join(send(store, manifest, sender), drained).await.0
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

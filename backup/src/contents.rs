@@ -1,8 +1,10 @@
 //! What a snapshot has: its revision, its compaction, and the hash that members compare.
 
 use quorate_format::bbolt::{self, Reader};
-use quorate_format::hash_kv::{self, Hasher, KeepSet};
+use quorate_format::hash_kv::{self, Hasher};
 use quorate_format::revision::{self, RevisionKey};
+
+use crate::kept::{KEYS_MAX, Kept};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -12,6 +14,8 @@ pub enum Error {
     Row(#[from] revision::Error),
     #[error("the snapshot has a row that is none")]
     Value(#[from] hash_kv::NotAKeyValue),
+    #[error("the snapshot has four billion rows: compact the cluster")]
+    TooMany,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,20 +49,13 @@ fn compaction(reader: &Reader, name: &[u8]) -> Result<Option<i64>, Error> {
 pub fn hash(reader: &Reader, revision: i64, compact_revision: i64) -> Result<(u32, u64), Error> {
     let mut hasher = Hasher::new(compact_revision, revision);
     let Some(keys) = reader.bucket(b"key")? else { return Ok((hasher.finish(), 0)) };
-    let mut keep = KeepSet::new(revision);
-    // Nothing is asked of the set if nothing was compacted.
-    if compact_revision > 0 {
-        let mut rows = keys.rows();
-        while let Some(row) = rows.next()? {
-            keep.row(RevisionKey::parse(&row.key)?, &row.value)?;
-        }
-    }
-    let kept = keep.finish();
+    // Nothing is asked of it if nothing was compacted.
+    let kept = if compact_revision > 0 { Kept::find(&keys, revision, KEYS_MAX)? } else { Kept::default() };
     let mut rows = keys.rows();
-    let mut count = 0;
+    let mut count: u32 = 0;
     while let Some(row) = rows.next()? {
-        hasher.row(RevisionKey::parse(&row.key)?, &row.key, &row.value, &kept);
-        count += 1;
+        hasher.row(RevisionKey::parse(&row.key)?, &row.key, &row.value, |_| kept.has(count));
+        count = count.checked_add(1).ok_or(Error::TooMany)?;
     }
-    Ok((hasher.finish(), count))
+    Ok((hasher.finish(), count.into()))
 }

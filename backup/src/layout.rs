@@ -13,10 +13,18 @@ use jiff::Timestamp;
 pub const BACKUPS: &str = "backups";
 pub const CHANGES: &str = "changes";
 pub const MANIFEST: &str = "manifest.json";
+const ID_BYTES_MAX: usize = 128;
 
 /// `unique` is eight letters or digits that no other backup of that second has.
 pub fn id(started: Timestamp, unique: &str) -> String {
     format!("{}-{unique}", started.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// As a flag has it. Anything else could name more than one backup's folder.
+pub fn parse_id(text: &str) -> Result<String, String> {
+    let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'.');
+    let is_id = (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain) && !text.starts_with('.');
+    if is_id { Ok(text.to_owned()) } else { Err("use 1 to 128 letters, digits, - _ or .".to_owned()) }
 }
 
 pub fn manifest(id: &str) -> String {
@@ -37,4 +45,17 @@ pub fn changes(cluster_id: &str, after: i64, last: i64, sha256: &str) -> String 
 /// A part, from its name in the manifest.
 pub fn below(id: &str, part: &str) -> String {
     format!("{BACKUPS}/{id}/{part}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_one_folder() {
+        assert!(parse_id(&id(Timestamp::UNIX_EPOCH, "4f3a9c1e")).is_ok());
+        for bad in ["", ".", "..", "../x", "a/b", "a b", "ä", &"a".repeat(129)] {
+            assert!(parse_id(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! - [`record`]: the recorder.
 //! - [`restore`]: data folders; [`command`]: what the program can be told to do.
 //! - [`store`]: where backups are; [`seal`]: what is done to them before they go there, [`carry`] the
-//!   way there and back. [`mod@take`]: a backup ([`contents`]: what is in it), from a member to the store
+//!   way there and back. [`mod@take`]: a backup ([`contents`]: what is in it, [`kept`] for its hash), from a member to the store
 //!   and read back. [`catalogue`]: what a store has, and [`retention`]: what of it goes. [`program`]: from arguments to an exit code.
 //! - [`report`]: what a run tells whoever started it.
 
@@ -16,6 +16,7 @@ pub mod changes;
 pub mod command;
 pub mod contents;
 pub mod etcd;
+pub mod kept;
 pub mod layout;
 pub mod manifest;
 pub mod program;

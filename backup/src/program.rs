@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changes::Shelf;
 use crate::command::copy::Copy;
+use crate::command::export::Export;
 use crate::command::record::{self, Record};
 use crate::command::restore::Restore;
 use crate::etcd::Members;
@@ -23,7 +25,7 @@ use crate::restore;
 use crate::retention::Retention;
 use crate::seal::{Keys, Seal};
 use crate::store::StoreArguments;
-use crate::{carry, catalogue, seal, store, take};
+use crate::{carry, catalogue, layout, seal, store, take};
 
 #[derive(Parser)]
 #[command(
@@ -51,6 +53,8 @@ enum Command {
     Prune(Prune),
     /// Deletes a backup
     Delete(Delete),
+    /// Writes a backup as a snapshot file, which `etcdutl snapshot restore` reads
+    Export(FromStore<Export>),
     /// Makes a data folder of a backup
     Restore(FromStore<Restore>),
     /// Makes a data folder of a running etcd
@@ -141,7 +145,7 @@ struct Take {
     #[arg(long, value_name = "AGE1…")]
     recipient: Vec<String>,
     /// The backup's name in the store, which no other has; the time comes first, as in 20261128T050000Z-4f3a9c1e
-    #[arg(long)]
+    #[arg(long, value_parser = layout::parse_id)]
     id: String,
     /// Of the cluster, as hexadecimal digits; another is refused
     #[arg(long, value_name = "HEX", value_parser = hex)]
@@ -161,7 +165,7 @@ struct Verify {
     #[command(flatten)]
     at: At,
     /// The newest if not given
-    #[arg(long)]
+    #[arg(long, value_parser = layout::parse_id)]
     id: Option<String>,
     /// The newest that isn't later
     #[arg(long = "at", value_name = "TIME")]
@@ -175,9 +179,9 @@ struct Verify {
 struct Prune {
     #[command(flatten)]
     at: At,
-    /// Of the cluster, as hexadecimal digits
+    /// Of this cluster only, as hexadecimal digits; of each on its own if not given
     #[arg(long, value_name = "HEX", value_parser = hex)]
-    cluster_id: u64,
+    cluster_id: Option<u64>,
     #[command(flatten)]
     retention: Retention,
 }
@@ -186,7 +190,7 @@ struct Prune {
 struct Delete {
     #[command(flatten)]
     at: At,
-    #[arg(long)]
+    #[arg(long, value_parser = layout::parse_id)]
     id: String,
 }
 
@@ -206,6 +210,8 @@ pub fn main() -> ExitCode {
         }
     };
     let done = runtime.block_on(perform(command));
+    // A thread that reads or writes a database must not hold up who was told to stop.
+    runtime.shutdown_background();
     let told = match &done {
         Ok(value) => report::tell(value, report.as_deref()),
         Err(failure) => report::tell(failure, report.as_deref()),
@@ -232,22 +238,23 @@ async fn perform(command: Command) -> Result<Value, Failure> {
             _ = interrupt.recv() => {}
         }
     };
-    // The recorder writes what it has before it ends; others leave nothing behind that looks like a backup.
-    if let Command::Record(command) = command {
-        let recording = run_record(command, stop.clone());
-        tokio::pin!(recording);
-        return tokio::select! {
-            done = &mut recording => done,
-            () = signals => {
-                stop.cancel();
-                recording.await
+    let mut work: Pin<Box<dyn Future<Output = Result<Value, Failure>>>> = match command {
+        // The recorder writes what it has before it ends, and what is no backup yet is cleared away.
+        Command::Record(command) => Box::pin(run_record(command, stop.clone())),
+        Command::Take(command) => Box::pin(run_take(command, stop.clone())),
+        // Others find at their next start what they have left.
+        command => Box::pin(async {
+            tokio::select! {
+                done = run(command) => done,
+                () = stop.cancelled() => Err(Failure { error: Reason::Stopped, message: "told to stop".to_owned() }),
             }
-        };
-    }
+        }),
+    };
     tokio::select! {
-        done = run(command) => done,
-        () = signals => Err(Failure { error: Reason::Stopped, message: "told to stop".to_owned() }),
+        done = &mut work => return done,
+        () = signals => stop.cancel(),
     }
+    work.await
 }
 
 async fn run_record(command: FromBoth<Record>, stop: CancellationToken) -> Result<Value, Failure> {
@@ -266,7 +273,6 @@ async fn run_record(command: FromBoth<Record>, stop: CancellationToken) -> Resul
 
 async fn run(command: Command) -> Result<Value, Failure> {
     match command {
-        Command::Take(command) => run_take(command).await,
         Command::List(at) => run_list(&at).await,
         Command::Verify(command) => run_verify(command).await,
         Command::Prune(Prune { at, cluster_id, retention }) => {
@@ -278,13 +284,14 @@ async fn run(command: Command) -> Result<Value, Failure> {
             let deleted = catalogue::delete(&*store, &id).await;
             deleted.map(|()| json!({"deleted": id})).map_err(|error| failure(error.reason(), &error))
         }
+        Command::Export(command) => run_export(command).await,
         Command::Restore(command) => run_restore(command).await,
         Command::Copy(FromMembers { members, command }) => {
             let copied = command.run(&members.members()).await.map_err(|error| failure(error.reason(), &error))?;
             Ok(copied.map_or_else(untouched, |copied| json!({"restored": copied})))
         }
-        // It has a way of its own to stop.
-        Command::Record(_) => Ok(Value::Null),
+        // They have a way of their own to stop.
+        Command::Take(_) | Command::Record(_) => Ok(Value::Null),
     }
 }
 
@@ -296,16 +303,16 @@ fn sealing(compression: Compression, recipients: &[String]) -> Result<Seal, Fail
     Seal::new(compression, recipients).map_err(|error: seal::Error| failure(Reason::InvalidArguments, &error))
 }
 
-async fn run_take(command: Take) -> Result<Value, Failure> {
+async fn run_take(command: Take, stop: CancellationToken) -> Result<Value, Failure> {
     let Take { at, members, recipient, id, cluster_id, spool, compression, retention } = command;
     let store = at.open()?;
     let (members, keys) = (members.members(), at.keys()?);
     let seal = sealing(compression, &recipient)?;
     let order = take::Order { members: &members, cluster_id, id: &id, spool: &spool, seal, keys };
-    let manifest = take::take(&*store, &order).await.map_err(|error| failure(error.reason(), &error))?;
+    let manifest = take::take(&*store, &order, &stop).await.map_err(|error| failure(error.reason(), &error))?;
     let mut report = json!({"backup": told(&manifest)});
     // The backup is good, whatever becomes of others.
-    match prune(&*store, cluster_id, retention).await {
+    match prune(&*store, Some(cluster_id), retention).await {
         Ok(pruned) => {
             for key in ["pruned", "pruneTrouble", "catalogue"] {
                 report[key] = pruned[key].clone();
@@ -326,19 +333,19 @@ fn told(manifest: &Manifest) -> Value {
     })
 }
 
-async fn prune(store: &dyn ObjectStore, cluster_id: u64, retention: Retention) -> Result<Value, Failure> {
+async fn prune(store: &dyn ObjectStore, cluster_id: Option<u64>, retention: Retention) -> Result<Value, Failure> {
     let failed = |error: catalogue::Error| failure(error.reason(), &error);
-    let cluster_id = format!("{cluster_id:x}");
-    let pruned = catalogue::prune(store, &cluster_id, retention, Timestamp::now()).await.map_err(failed)?;
-    let summary = catalogue::summary(&catalogue::list(store, Some(&cluster_id)).await.map_err(failed)?);
+    let cluster_id = cluster_id.map(|cluster_id| format!("{cluster_id:x}"));
+    let pruned = catalogue::prune(store, cluster_id.as_deref(), retention, Timestamp::now()).await.map_err(failed)?;
+    let summary = catalogue::list(store, cluster_id.as_deref()).await.map_err(failed)?.summary();
     Ok(json!({"pruned": pruned.backups, "pruneTrouble": pruned.trouble, "catalogue": summary}))
 }
 
 async fn run_list(at: &At) -> Result<Value, Failure> {
     let store = at.open()?;
-    let entries = catalogue::list(&*store, None).await.map_err(|error| failure(error.reason(), &error))?;
+    let listed = catalogue::list(&*store, None).await.map_err(|error| failure(error.reason(), &error))?;
     let mut out = std::io::stdout().lock();
-    for entry in &entries {
+    for entry in &listed.entries {
         let mut line = told(&entry.manifest);
         line["storedBytes"] = json!(entry.stored_bytes);
         // Whoever has closed the pipe has read enough.
@@ -347,7 +354,7 @@ async fn run_list(at: &At) -> Result<Value, Failure> {
         }
     }
     drop(out);
-    Ok(json!({"catalogue": catalogue::summary(&entries)}))
+    Ok(json!({"catalogue": listed.summary()}))
 }
 
 async fn chosen(store: &dyn ObjectStore, choice: &restore::Choice) -> Result<Manifest, Failure> {
@@ -355,8 +362,8 @@ async fn chosen(store: &dyn ObjectStore, choice: &restore::Choice) -> Result<Man
     if let Some(id) = &choice.id {
         return catalogue::read(store, id).await.map_err(failed);
     }
-    let entries = catalogue::list(store, choice.cluster_id.as_deref()).await.map_err(failed)?;
-    let manifests = entries.into_iter().map(|entry| entry.manifest);
+    let listed = catalogue::list(store, choice.cluster_id.as_deref()).await.map_err(failed)?;
+    let manifests = listed.entries.into_iter().map(|entry| entry.manifest);
     let Some(chosen) = restore::choose(choice, manifests) else {
         let message =
             "no backup in this store is as old as that; `quorate-backup list` shows those that are there".to_owned();
@@ -373,6 +380,16 @@ async fn run_verify(command: Verify) -> Result<Value, Failure> {
     let read = carry::down(&*store, &manifest, &at.keys()?, std::io::sink()).await;
     read.map_err(|error| failure(error.reason(), &error))?;
     Ok(json!({"verified": told(&manifest)}))
+}
+
+async fn run_export(command: FromStore<Export>) -> Result<Value, Failure> {
+    let FromStore { at, command } = command;
+    let store = at.open()?;
+    let Export { id, cluster_id, .. } = command.clone();
+    let choice = restore::Choice { id, cluster_id, ..restore::Choice::default() };
+    let manifest = chosen(&*store, &choice).await?;
+    let exported = command.run(&*store, &manifest, &at.keys()?).await;
+    exported.map(|()| json!({"exported": told(&manifest)})).map_err(|error| failure(error.reason(), &error))
 }
 
 async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {

@@ -1,6 +1,7 @@
 //! A backup: a member's snapshot into the spool, compared with what the member says, sealed into the store, read back, and only then
 //! declared by its manifest.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use quorate_format::bbolt::Reader;
 use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::{HashKvRequest, StatusRequest, StatusResponse};
 use rand::distr::{Alphanumeric, SampleString};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::etcd::{self, Members};
@@ -24,6 +26,10 @@ use crate::{carry, catalogue, contents, layout, store};
 /// Snapshots that are begun: a member may go away, or compact what was just copied.
 const TRIES: usize = 3;
 const QUESTION: Duration = Duration::from_secs(10);
+/// For what a failed attempt has left in the store; pruning finds the rest.
+const CLEARING: Duration = Duration::from_secs(10);
+/// In the spool.
+const SNAPSHOT: &str = "snapshot.db";
 /// A member reads all its keys for a hash.
 const HASHING: Duration = Duration::from_secs(600);
 
@@ -43,8 +49,8 @@ pub enum Error {
     Hash { endpoint: String, status: Box<tonic::Status> },
     #[error("{} can't be used", path.display())]
     Spool { path: PathBuf, source: io::Error },
-    #[error("there is a backup {0} already")]
-    Exists(String),
+    #[error("told to stop")]
+    Stopped,
     #[error("the manifest can't be written")]
     Manifest(#[source] serde_json::Error),
     #[error(transparent)]
@@ -70,7 +76,7 @@ impl Error {
             Self::WrongCluster { .. } => Reason::WrongCluster,
             Self::Mismatch { .. } | Self::Contents(_) => Reason::HashMismatch,
             Self::Spool { source, .. } if source.kind() == io::ErrorKind::StorageFull => Reason::NoSpace,
-            Self::Exists(_) => Reason::BackupExists,
+            Self::Stopped => Reason::Stopped,
             Self::Snapshot(error) => error.reason(),
             Self::Etcd(etcd::Error::Connect { .. }) => Reason::ClusterUnavailable,
             Self::Etcd(_) => Reason::InvalidArguments,
@@ -94,7 +100,6 @@ pub struct Order<'a> {
 
 /// A snapshot in the spool, which agrees with its member.
 struct Snapshot {
-    path: PathBuf,
     member_id: u64,
     version: String,
     raft_term: u64,
@@ -104,34 +109,47 @@ struct Snapshot {
     rows: u64,
 }
 
-pub async fn take(store: &dyn ObjectStore, order: &Order<'_>) -> Result<Manifest, Error> {
-    let started = Timestamp::now();
+/// Until it is done, or told to stop. What it has written is cleared away if it fails, unless the manifest may have arrived.
+///
+/// Two that make a backup with one id leave each other's parts alone: the first manifest counts, for both.
+pub async fn take(store: &dyn ObjectStore, order: &Order<'_>, stop: &CancellationToken) -> Result<Manifest, Error> {
     match catalogue::read(store, order.id).await {
         // An earlier try has finished, and its answer was lost.
         Ok(manifest) => return Ok(manifest),
         Err(catalogue::Error::Missing(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let folder = format!("{}/{}", layout::BACKUPS, order.id);
-    catalogue::clear(store, &folder).await?;
     let attempt = Alphanumeric.sample_string(&mut rand::rng(), 8);
-    let done = carry_one(store, order, started, &attempt).await;
-    if done.is_err()
-        && let Err(error) = catalogue::clear(store, &format!("{folder}/{attempt}")).await
-    {
-        tracing::warn!(error = &error as &dyn std::error::Error, "parts without a manifest are left");
+    let is_declared = Cell::new(false);
+    let done = tokio::select! {
+        done = make(store, order, &attempt, &is_declared) => done,
+        () = stop.cancelled() => Err(Error::Stopped),
+    };
+    remove(&order.spool.join(SNAPSHOT));
+    let cleared = async {
+        match &done {
+            Ok(manifest) => catalogue::clear_attempts(store, manifest).await,
+            Err(_) if is_declared.get() => Ok(()),
+            Err(_) => catalogue::clear(store, &layout::below(order.id, &attempt)).await,
+        }
+    };
+    match tokio::time::timeout(CLEARING, cleared).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "parts of no use are left"),
+        Err(_) => tracing::warn!("parts of no use are left: the store is slow"),
     }
     done
 }
 
-async fn carry_one(
+async fn make(
     store: &dyn ObjectStore,
     order: &Order<'_>,
-    started: Timestamp,
     attempt: &str,
+    is_declared: &Cell<bool>,
 ) -> Result<Manifest, Error> {
+    let started = Timestamp::now();
     let snapshot = fetch(order).await?;
-    let arrived = carry::up(store, order.id, attempt, &snapshot.path, &order.seal).await?;
+    let arrived = carry::up(store, order.id, attempt, &order.spool.join(SNAPSHOT), &order.seal).await?;
     let mut manifest = Manifest {
         format: FORMAT,
         id: order.id.to_owned(),
@@ -153,19 +171,23 @@ async fn carry_one(
         parts: arrived.parts,
     };
     // What the store gives back is compared with what was given to it.
-    if order.seal.recipients.is_empty() || order.keys.identity.is_some() {
+    if order.seal.recipients.is_empty() || !order.keys.identities.is_empty() {
         carry::down(store, &manifest, &order.keys, io::sink()).await?;
     } else {
         carry::check_parts(store, &manifest).await?;
     }
     manifest.finished = Timestamp::now();
+    is_declared.set(true);
+    declare(store, manifest).await
+}
+
+/// Makes it a backup. If there is one with this id already, that counts.
+async fn declare(store: &dyn ObjectStore, manifest: Manifest) -> Result<Manifest, Error> {
     let text = serde_json::to_vec_pretty(&manifest).map_err(Error::Manifest)?;
-    match store::put_new(store, &layout::manifest(order.id), Bytes::from(text)).await {
-        Err(error) if error.reason() == Reason::BackupExists => return Err(Error::Exists(order.id.to_owned())),
-        put => put?,
+    match store::put_new(store, &layout::manifest(&manifest.id), Bytes::from(text)).await {
+        Err(error) if error.reason() == Reason::BackupExists => Ok(catalogue::read(store, &manifest.id).await?),
+        put => Ok(put.map(|()| manifest)?),
     }
-    remove(&snapshot.path);
-    Ok(manifest)
 }
 
 /// From whichever member can give one.
@@ -226,7 +248,7 @@ async fn fetch_from(
     status: &StatusResponse,
 ) -> Result<Snapshot, Error> {
     let spool = |source| Error::Spool { path: order.spool.to_owned(), source };
-    let path = order.spool.join("snapshot.db");
+    let path = order.spool.join(SNAPSHOT);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(spool(error)),
         _ => {}
@@ -246,7 +268,7 @@ async fn fetch_from(
     }
     let member_id = status.header.as_ref().map_or(0, |header| header.member_id);
     let (version, raft_term) = (status.version.clone(), status.raft_term);
-    Ok(Snapshot { path, member_id, version, raft_term, taken, contents, hash, rows })
+    Ok(Snapshot { member_id, version, raft_term, taken, contents, hash, rows })
 }
 
 /// What the member says of its keys at this revision.
@@ -274,7 +296,9 @@ fn words(error: &dyn std::error::Error) -> String {
 }
 
 fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
         tracing::warn!(path = %path.display(), %error, "the spool is not cleared");
     }
 }
@@ -285,5 +309,62 @@ pub fn compression(text: &str) -> Result<Compression, String> {
         "zstd" => Ok(Compression::Zstd),
         "none" => Ok(Compression::None),
         _ => Err("use zstd or none".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    async fn arrive(store: &InMemory, attempt: &str) -> Manifest {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [7; 4096]).unwrap();
+        let seal = Seal { compression: Compression::None, recipients: Vec::new() };
+        let arrived = carry::up(store, "id", attempt, file.path(), &seal).await.unwrap();
+        carry::tests::manifest("id", arrived, &seal)
+    }
+
+    #[tokio::test]
+    async fn of_two_attempts_with_one_id_the_first_manifest_counts_for_both() {
+        let store = InMemory::new();
+        let (slow, quick) = (arrive(&store, "slow").await, arrive(&store, "quick").await);
+        assert_eq!(declare(&store, quick.clone()).await.unwrap(), quick);
+        let counts = declare(&store, slow).await.unwrap();
+        assert_eq!(counts, quick);
+        catalogue::clear_attempts(&store, &counts).await.unwrap();
+        carry::down(&store, &quick, &Keys::default(), io::sink()).await.unwrap();
+    }
+
+    fn order<'a>(members: &'a Members, spool: &'a Path) -> Order<'a> {
+        let seal = Seal { compression: Compression::None, recipients: Vec::new() };
+        Order { members, cluster_id: 7, id: "id", spool, seal, keys: Keys::default() }
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_is_there_is_not_made_again() {
+        let store = InMemory::new();
+        let manifest = declare(&store, arrive(&store, "one").await).await.unwrap();
+        let (members, spool) = (Members::default(), tempfile::tempdir().unwrap());
+        let taken = take(&store, &order(&members, spool.path()), &CancellationToken::new()).await.unwrap();
+        assert_eq!(taken, manifest);
+    }
+
+    #[tokio::test]
+    async fn without_members_or_told_to_stop_nothing_is_left() {
+        let store = InMemory::new();
+        // Parts of an attempt that may still be at work.
+        arrive(&store, "another").await;
+        let (members, spool) = (Members::default(), tempfile::tempdir().unwrap());
+        let order = order(&members, spool.path());
+        let stop = CancellationToken::new();
+        assert_eq!(take(&store, &order, &stop).await.unwrap_err().reason(), Reason::ClusterUnavailable);
+        stop.cancel();
+        let stuck = Members { endpoints: vec!["http://192.0.2.1:1".to_owned()], ..Members::default() };
+        let order = Order { members: &stuck, ..order };
+        assert_eq!(take(&store, &order, &stop).await.unwrap_err().reason(), Reason::Stopped);
+        assert!(store.head(&object_store::path::Path::from("backups/id/another/00000")).await.is_ok());
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
@@ -22,7 +22,7 @@ const NAMES_MAX: usize = 500_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ShelfError {
     #[error("the store fails")]
-    Store(#[from] object_store::Error),
+    Store(#[source] store::Cause),
     #[error("the chunk {name} is damaged")]
     Chunk { name: Name, source: Malformed },
     #[error("the chunk {0} is altered: its checksum is another")]
@@ -36,12 +36,18 @@ pub enum ShelfError {
 impl ShelfError {
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Store(error) => store::reason(error),
+            Self::Store(error) => store::reason(&error.0),
             Self::Seal { source: seal::Error::KeyMissing | seal::Error::KeyWrong(_), .. } => Reason::KeyMissing,
             Self::Seal { .. } => Reason::BackupDamaged,
             Self::Chunk { .. } | Self::Altered(_) => Reason::BackupDamaged,
             Self::TooMany => Reason::Other,
         }
+    }
+}
+
+impl From<object_store::Error> for ShelfError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error.into())
     }
 }
 
@@ -121,7 +127,7 @@ impl Shelf {
 
     pub async fn write(&self, name: &Name, bytes: Bytes) -> Result<(), ShelfError> {
         let path = Path::from(format!("{}/{name}", self.folder()));
-        match self.store.put_opts(&path, bytes.into(), PutMode::Create.into()).await {
+        match store::put_once(&*self.store, &path, &bytes).await {
             // Its name has its checksum: an earlier try has arrived.
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             result => Ok(result.map(|_| ())?),

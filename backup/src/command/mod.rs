@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
 pub mod copy;
+pub mod export;
 pub mod record;
 pub mod restore;

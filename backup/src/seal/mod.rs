@@ -3,7 +3,7 @@
 mod parts;
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age::x25519::{Identity, Recipient};
 use sha2::{Digest, Sha256};
@@ -14,6 +14,8 @@ pub use parts::{PART_BYTES, PartReader, PartWriter, parts};
 
 /// Fast, and half of what the strongest level saves.
 const LEVEL: i32 = 3;
+/// 8 MiB: four times what the level needs, and nobody's bytes make a reader take more.
+const WINDOW_LOG_MAX: u32 = 23;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// How something is sealed.
@@ -27,7 +29,8 @@ pub struct Seal {
 /// Whose key opens it.
 #[derive(Clone, Default)]
 pub struct Keys {
-    pub identity: Option<Identity>,
+    /// Any of them; a key that was replaced opens what was sealed before.
+    pub identities: Vec<Identity>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +39,10 @@ pub enum Error {
     KeyMissing,
     #[error("it is encrypted for others than the owner of --identity-file")]
     KeyWrong(#[source] age::DecryptError),
-    #[error("--identity-file: {path} has no key of age (AGE-SECRET-KEY-…)")]
-    Identity { path: String },
+    #[error("--identity-file: {} has a line that is no key of age (AGE-SECRET-KEY-…), or none that is one", path.display())]
+    Identity { path: PathBuf },
+    #[error("--identity-file can't be read")]
+    IdentityFile(#[source] io::Error),
     #[error("--recipient: {text} is no public key of age (age1…)")]
     Recipient { text: String },
     #[error("it can't be read")]
@@ -45,7 +50,7 @@ pub enum Error {
     #[error("it can't be written")]
     Write(#[source] io::Error),
     #[error("it can't be encrypted")]
-    Encrypt(#[source] age::EncryptError),
+    Encrypt(#[source] Box<age::EncryptError>),
 }
 
 impl Seal {
@@ -64,7 +69,7 @@ impl Seal {
             return self.compress(&mut input, out);
         }
         let recipients = self.recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
-        let encryptor = age::Encryptor::with_recipients(recipients).map_err(Error::Encrypt)?;
+        let encryptor = age::Encryptor::with_recipients(recipients).map_err(|error| Error::Encrypt(Box::new(error)))?;
         let writer = encryptor.wrap_output(out).map_err(Error::Write)?;
         let (bytes, sha256, writer) = self.compress(&mut input, writer)?;
         Ok((bytes, sha256, writer.finish().map_err(Error::Write)?))
@@ -89,11 +94,11 @@ impl Seal {
 impl Keys {
     pub fn read(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).map_err(Error::Read)?;
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let identity = lines.find_map(|line| line.parse().ok());
-        let identity = identity.ok_or_else(|| Error::Identity { path: path.display().to_string() })?;
-        Ok(Self { identity: Some(identity) })
+        let text = std::fs::read_to_string(path).map_err(Error::IdentityFile)?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let bad = || Error::Identity { path: path.to_owned() };
+        let identities = lines.map(|line| line.parse().map_err(|_| bad())).collect::<Result<Vec<_>, _>>()?;
+        if identities.is_empty() { Err(bad()) } else { Ok(Self { identities }) }
     }
 
     /// What was sealed, into `out`. Returns its bytes and their SHA-256.
@@ -107,9 +112,11 @@ impl Keys {
         match encryption {
             Encryption::None => decompress(compression, input, out),
             Encryption::Age => {
-                let identity = self.identity.as_ref().ok_or(Error::KeyMissing)?;
+                if self.identities.is_empty() {
+                    return Err(Error::KeyMissing);
+                }
                 let decryptor = age::Decryptor::new(input).map_err(unopened)?;
-                let identities = std::iter::once(identity as &dyn age::Identity);
+                let identities = self.identities.iter().map(|identity| identity as &dyn age::Identity);
                 decompress(compression, decryptor.decrypt(identities).map_err(unopened)?, out)
             }
         }
@@ -126,7 +133,11 @@ fn unopened(error: age::DecryptError) -> Error {
 fn decompress(compression: Compression, input: impl Read, out: &mut impl Write) -> Result<(u64, [u8; 32]), Error> {
     match compression {
         Compression::None => copy(&mut { input }, out),
-        Compression::Zstd => copy(&mut zstd::Decoder::new(input).map_err(Error::Read)?, out),
+        Compression::Zstd => {
+            let mut decoder = zstd::Decoder::new(input).map_err(Error::Read)?;
+            decoder.window_log_max(WINDOW_LOG_MAX).map_err(Error::Read)?;
+            copy(&mut decoder, out)
+        }
     }
 }
 
@@ -162,7 +173,7 @@ mod tests {
                 let seal = Seal { compression, recipients };
                 let bytes = sealed(&seal, &text);
                 assert!(compression == Compression::None || bytes.len() < text.len() / 10);
-                let keys = Keys { identity: Some(identity.clone()) };
+                let keys = Keys { identities: vec![Identity::generate(), identity.clone()] };
                 let mut opened = Vec::new();
                 let (size, sha256) = keys.open(compression, seal.encryption(), bytes.as_slice(), &mut opened).unwrap();
                 assert_eq!((size, sha256), (text.len() as u64, <[u8; 32]>::from(Sha256::digest(&text))));
@@ -177,7 +188,7 @@ mod tests {
         let bytes = sealed(&seal, b"secret");
         let open = |keys: Keys| keys.open(Compression::Zstd, Encryption::Age, bytes.as_slice(), &mut Vec::new());
         assert!(matches!(open(Keys::default()), Err(Error::KeyMissing)));
-        assert!(matches!(open(Keys { identity: Some(Identity::generate()) }), Err(Error::KeyWrong(_))));
+        assert!(matches!(open(Keys { identities: vec![Identity::generate()] }), Err(Error::KeyWrong(_))));
         assert!(!bytes.windows(6).any(|window| window == b"secret"));
     }
 
@@ -187,7 +198,7 @@ mod tests {
         for recipients in [Vec::new(), vec![identity.to_public()]] {
             let seal = Seal { compression: Compression::Zstd, recipients };
             let bytes = sealed(&seal, &[7; 10_000]);
-            let keys = Keys { identity: Some(identity.clone()) };
+            let keys = Keys { identities: vec![Identity::generate(), identity.clone()] };
             let opens = |bytes: &[u8]| keys.open(Compression::Zstd, seal.encryption(), bytes, &mut Vec::new()).is_ok();
             assert!(opens(&bytes));
             assert!(!opens(&bytes[..bytes.len() - 1]));

@@ -1,5 +1,7 @@
 //! Where backups are kept: an object store or a folder, by its URL.
 
+mod cause;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +15,17 @@ use object_store::{
 
 use crate::report::Reason;
 
+pub use cause::Cause;
+
 /// Of one try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Of all tries of one request: whoever asked tries again, or tells.
 const RETRY_LIMIT: Duration = Duration::from_secs(120);
 const TRIES: usize = 8;
+/// The client doesn't repeat a write that may have arrived; [`put_new`] does, and compares. Pauses double.
+const WRITES: usize = 3;
+const WRITE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which, and how it is reached. Credentials come from the environment, by the names that each service's own programs have.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,50 +55,62 @@ pub enum Error {
     #[error("--store-ca-file: {} can't be used", path.display())]
     Authority { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{url} can't be used")]
-    Options { url: String, source: object_store::Error },
+    Options { url: String, source: Cause },
     #[error("{url} can't be used")]
     Folder { url: String, source: std::io::Error },
+    #[error(
+        "the store can't write {name} only if it isn't there: if nobody else writes there, set --store-option \
+         aws_conditional_put=disabled, and what is there is looked for before each write"
+    )]
+    Unconditional { name: String, source: Cause },
+    #[error("a lock or a rule of retention in the store keeps {name}")]
+    Retained { name: String, source: Cause },
     #[error("the store refuses {name}")]
-    Object { name: String, source: object_store::Error },
+    Object { name: String, source: Cause },
 }
 
 impl Error {
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Url { .. } | Self::Authority { .. } | Self::Options { .. } => Reason::InvalidArguments,
+            Self::Url { .. } | Self::Authority { .. } | Self::Options { .. } | Self::Unconditional { .. } => {
+                Reason::InvalidArguments
+            }
+            Self::Retained { .. } => Reason::StoreDenied,
             Self::Folder { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Reason::StoreMissing,
             Self::Folder { .. } => Reason::StoreDenied,
-            Self::Object { source, .. } => reason(source),
+            Self::Object { source, .. } => reason(&source.0),
         }
     }
 }
 
 /// What an error of the client means to whoever waits for a backup.
 pub fn reason(error: &object_store::Error) -> Reason {
-    use object_store::Error as Cause;
+    use object_store::Error as Client;
     let words = chain(error);
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     match error {
-        Cause::AlreadyExists { .. } => Reason::BackupExists,
-        Cause::PermissionDenied { .. } | Cause::Unauthenticated { .. } => Reason::StoreDenied,
+        Client::AlreadyExists { .. } => Reason::BackupExists,
+        Client::PermissionDenied { .. } | Client::Unauthenticated { .. } => Reason::StoreDenied,
+        // Some services hide from strangers what they have.
+        _ if says(DENIED) => Reason::StoreDenied,
         _ if says(&["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]) => {
             Reason::StoreMissing
         }
-        Cause::NotFound { .. } => Reason::BackupMissing,
+        Client::NotFound { .. } => Reason::BackupMissing,
         _ if says(&["No space left on device", "StorageFull", "QuotaExceeded"]) => Reason::NoSpace,
-        _ if says(&[
-            "AccessDenied",
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "403 Forbidden",
-            "ExpiredToken",
-        ]) =>
-        {
-            Reason::StoreDenied
-        }
+        _ if says(&["URL scheme is not allowed"]) => Reason::InvalidArguments,
         _ => Reason::StoreUnavailable,
     }
 }
+
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "XAdminUserNotFound",
+    "SignatureDoesNotMatch",
+    "403 Forbidden",
+    "ExpiredToken",
+];
 
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -104,7 +123,7 @@ pub fn open(arguments: &StoreArguments) -> Result<Arc<dyn ObjectStore>, Error> {
     let bad = |why: String| Error::Url { url: url.clone(), why };
     let parsed: url::Url = url.parse().map_err(|_| bad("it is no URL".to_owned()))?;
     let (scheme, path) = ObjectStoreScheme::parse(&parsed).map_err(|error| bad(error.to_string()))?;
-    let unusable = |source| Error::Options { url: url.clone(), source };
+    let unusable = |error| Error::Options { url: url.clone(), source: Cause(error) };
     let client = client(store_ca_file.as_ref())?;
     let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: TRIES, retry_timeout: RETRY_LIMIT };
     macro_rules! configured {
@@ -134,7 +153,7 @@ fn folder(url: &str, parsed: &url::Url) -> Result<Arc<dyn ObjectStore>, Error> {
         parsed.to_file_path().map_err(|()| Error::Url { url: url.to_owned(), why: "it is no path".to_owned() })?;
     std::fs::create_dir_all(&path).map_err(unusable)?;
     let store = object_store::local::LocalFileSystem::new_with_prefix(&path);
-    let store = store.map_err(|source| Error::Options { url: url.to_owned(), source })?;
+    let store = store.map_err(|error| Error::Options { url: url.to_owned(), source: Cause(error) })?;
     Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
 }
 
@@ -150,14 +169,62 @@ fn client(authority: Option<&PathBuf>) -> Result<ClientOptions, Error> {
     Ok(options)
 }
 
-/// Never writes over anything.
+/// Never writes over anything. What is there already may be this write, whose answer was lost: it is compared.
 pub async fn put_new(store: &dyn ObjectStore, name: &str, bytes: Bytes) -> Result<(), Error> {
-    let put = store.put_opts(&Path::from(name), bytes.into(), PutMode::Create.into()).await;
-    put.map(drop).map_err(|source| Error::Object { name: name.to_owned(), source })
+    let path = Path::from(name);
+    let mut pause = WRITE_PAUSE;
+    for left in (0..WRITES).rev() {
+        let Err(source) = put_once(store, &path, &bytes).await else { break };
+        let name = name.to_owned();
+        if is_unconditional(&source) {
+            return Err(Error::Unconditional { name, source: Cause(source) });
+        }
+        if left == 0 || reason(&source) != Reason::StoreUnavailable {
+            return Err(Error::Object { name, source: Cause(source) });
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(())
+}
+
+/// The same without other tries.
+pub async fn put_once(store: &dyn ObjectStore, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
+    let create = || store.put_opts(path, bytes.clone().into(), PutMode::Create.into());
+    match create().await {
+        Err(error @ object_store::Error::AlreadyExists { .. }) => {
+            let found = store.get(path).await?;
+            let is_same = found.meta.size == bytes.len() as u64 && found.bytes().await? == *bytes;
+            if is_same { Ok(()) } else { Err(error) }
+        }
+        // By aws_conditional_put=disabled; nothing is lost if nobody else writes there.
+        Err(object_store::Error::NotImplemented { .. }) => match store.head(path).await {
+            Ok(_) => {
+                let source = "it was looked for before the write".into();
+                Err(object_store::Error::AlreadyExists { path: path.to_string(), source })
+            }
+            Err(object_store::Error::NotFound { .. }) => store.put(path, bytes.clone().into()).await.map(drop),
+            Err(error) => Err(error),
+        },
+        put => put.map(drop),
+    }
+}
+
+/// Whether the endpoint doesn't know the condition `If-None-Match`.
+fn is_unconditional(error: &object_store::Error) -> bool {
+    let words = chain(error);
+    ["501 Not Implemented", "<Code>NotImplemented</Code>"].iter().any(|said| words.contains(said))
+}
+
+/// Services have no common code for it: S3's is a plain AccessDenied.
+fn is_retained(error: &object_store::Error) -> bool {
+    let words = chain(error).to_ascii_lowercase();
+    let said = ["object lock", "objectlock", "worm protected", "retention", "immutab", "legal hold", "legalhold"];
+    said.iter().any(|said| words.contains(said))
 }
 
 pub async fn get(store: &dyn ObjectStore, name: &str) -> Result<Bytes, Error> {
-    let failed = |source| Error::Object { name: name.to_owned(), source };
+    let failed = |error| Error::Object { name: name.to_owned(), source: Cause(error) };
     store.get(&Path::from(name)).await.map_err(failed)?.bytes().await.map_err(failed)
 }
 
@@ -165,7 +232,8 @@ pub async fn get(store: &dyn ObjectStore, name: &str) -> Result<Bytes, Error> {
 pub async fn delete(store: &dyn ObjectStore, name: &Path) -> Result<(), Error> {
     match store.delete(name).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Object { name: name.to_string(), source }),
+        Err(error) if is_retained(&error) => Err(Error::Retained { name: name.to_string(), source: Cause(error) }),
+        Err(error) => Err(Error::Object { name: name.to_string(), source: Cause(error) }),
     }
 }
 
@@ -203,5 +271,34 @@ mod tests {
         assert_eq!(std::fs::read(folder.path().join("a/b/x/y")).unwrap(), b"1");
         assert_eq!(get(&*store, "x/z").await.unwrap_err().reason(), Reason::BackupMissing);
         delete(&*store, &Path::from("x/z")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_no_other_write() {
+        let store = object_store::memory::InMemory::new();
+        let bytes = Bytes::from_static(b"1");
+        put_new(&store, "x", bytes.clone()).await.unwrap();
+        put_new(&store, "x", bytes).await.unwrap();
+        assert_eq!(put_new(&store, "x", Bytes::new()).await.unwrap_err().reason(), Reason::BackupExists);
+    }
+
+    #[test]
+    fn what_the_store_says_is_told_by_a_reason() {
+        let generic = |said: &str| object_store::Error::Generic { store: "S3", source: said.to_owned().into() };
+        for (said, expected) in [
+            ("404 Not Found: <Error><Code>NoSuchBucket</Code></Error>", Reason::StoreMissing),
+            ("403 Forbidden: <Code>InvalidAccessKeyId</Code>", Reason::StoreDenied),
+            ("404 Not Found: <Code>XAdminUserNotFound</Code>", Reason::StoreDenied),
+            ("URL scheme is not allowed", Reason::InvalidArguments),
+            ("503 Service Unavailable", Reason::StoreUnavailable),
+            ("error sending request", Reason::StoreUnavailable),
+            ("Unable to copy data to file: No space left on device (os error 28)", Reason::NoSpace),
+        ] {
+            assert_eq!(reason(&generic(said)), expected, "{said}");
+        }
+        assert!(is_unconditional(&generic("501 Not Implemented: <Code>NotImplemented</Code>")));
+        assert!(is_retained(&generic("Access Denied because object protected by object lock. (code: AccessDenied)")));
+        assert!(is_retained(&generic("Object 'x' is subject to bucket's retention policy")));
+        assert!(!is_retained(&generic("Access Denied. (code: AccessDenied)")));
     }
 }
