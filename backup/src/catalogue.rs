@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::Name;
 use crate::layout;
-use crate::manifest::{FORMAT, Manifest};
-use crate::report::Reason;
+use crate::manifest::{BYTES_MAX, FORMAT, Manifest};
+use crate::report::{Reason, sentence};
 use crate::retention::Retention;
 use crate::store;
 
-/// Some 200 GB in parts have less.
-const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// Backups that are listed. Manifests are kept without their parts: some 500 bytes each.
 const BACKUPS_MAX: usize = 50_000;
 /// Whoever writes parts for so long without a manifest has been killed.
@@ -120,7 +118,7 @@ pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<L
     let mut unreadable = 0;
     while let Some(object) = listed.try_next().await.map_err(listing)? {
         let Some(id) = id_of_manifest(&object) else { continue };
-        if object.size > MANIFEST_BYTES_MAX {
+        if object.size > BYTES_MAX {
             tracing::warn!(id, bytes = object.size, "a backup is passed over: its manifest is too large");
             unreadable += 1;
             continue;
@@ -241,9 +239,7 @@ async fn prune_cluster(
 }
 
 fn words(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let words = causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"));
-    words.chars().take(500).collect()
+    sentence(error).chars().take(500).collect()
 }
 
 /// The manifest first: what is left is no backup.
@@ -302,7 +298,7 @@ async fn unfinished(store: &dyn ObjectStore, now: Timestamp) -> Result<Vec<Strin
 
 /// Changes up to a revision: the backup that stays has them.
 async fn forget_changes(store: &dyn ObjectStore, cluster_id: &str, revision: i64) -> Result<(), Error> {
-    let path = Path::from(format!("{}/{cluster_id}", layout::CHANGES));
+    let path = Path::from(layout::changes_of(cluster_id));
     let mut listed = store.list(Some(&path));
     while let Some(object) = listed.try_next().await.map_err(listing)? {
         let name = object.location.filename().and_then(Name::parse);

@@ -1,10 +1,12 @@
-//! What a snapshot has: its revision, its compaction, and the hash that members compare.
+//! The hash of a snapshot that members compare, and what else it says of itself.
 
 use quorate_format::bbolt::{self, Reader};
 use quorate_format::hash_kv::{self, Hasher};
 use quorate_format::revision::{self, RevisionKey};
 
 use crate::kept::{KEYS_MAX, Kept};
+
+pub use quorate_format::contents::{Contents, of};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,31 +20,13 @@ pub enum Error {
     TooMany,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contents {
-    /// The newest; 1 if nothing was ever written.
-    pub revision: i64,
-    /// The last compaction; -1 if there was none.
-    pub compact_revision: i64,
-}
-
-pub fn of(reader: &Reader) -> Result<Contents, Error> {
-    let last = match reader.bucket(b"key")? {
-        Some(keys) => keys.last()?,
-        None => None,
-    };
-    let last = last.map(|row| RevisionKey::parse(&row.key)).transpose()?.map_or(0, |key| key.revision.main);
-    let finished = compaction(reader, b"finishedCompactRev")?.unwrap_or(-1);
-    // A server carries on a compaction that was only scheduled.
-    let scheduled = compaction(reader, b"scheduledCompactRev")?.filter(|revision| *revision > 0).unwrap_or(-1);
-    let compact_revision = finished.max(scheduled);
-    Ok(Contents { revision: last.max(compact_revision).max(1), compact_revision })
-}
-
-fn compaction(reader: &Reader, name: &[u8]) -> Result<Option<i64>, Error> {
-    let Some(meta) = reader.bucket(b"meta")? else { return Ok(None) };
-    let Some(value) = meta.get(name)? else { return Ok(None) };
-    Ok(Some(RevisionKey::parse(&value)?.revision.main))
+impl From<quorate_format::contents::Error> for Error {
+    fn from(error: quorate_format::contents::Error) -> Self {
+        match error {
+            quorate_format::contents::Error::Database(error) => Self::Database(error),
+            quorate_format::contents::Error::Row(error) => Self::Row(error),
+        }
+    }
 }
 
 /// The hash at a revision, as a member says it that is compacted up to another, and how many rows there are.

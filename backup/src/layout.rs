@@ -36,10 +36,15 @@ pub fn part(attempt: &str, number: usize) -> String {
     format!("{attempt}/{number:05}")
 }
 
+/// Where a cluster's changes are.
+pub fn changes_of(cluster_id: &str) -> String {
+    format!("{CHANGES}/{cluster_id}")
+}
+
 /// Changes of the revisions `after + 1` to `last`.
 pub fn changes(cluster_id: &str, after: i64, last: i64, sha256: &str) -> String {
     let begin = sha256.get(..16).unwrap_or(sha256);
-    format!("{CHANGES}/{cluster_id}/{after:019}-{last:019}-{begin}")
+    format!("{}/{after:019}-{last:019}-{begin}", changes_of(cluster_id))
 }
 
 /// A part, from its name in the manifest.

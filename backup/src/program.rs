@@ -18,7 +18,7 @@ use crate::command::copy::Copy;
 use crate::command::export::Export;
 use crate::command::record::{self, Record};
 use crate::command::restore::Restore;
-use crate::etcd::Members;
+use crate::etcd::{self, Members};
 use crate::manifest::{Compression, Manifest};
 use crate::report::{self, Failure, Reason};
 use crate::restore;
@@ -44,7 +44,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Takes a backup, and deletes old ones that are not to be kept
-    Take(Take),
+    Take(FromBoth<Take>),
     /// Lists the backups of a store, the newest first
     List(At),
     /// Reads a backup from end to end, without keeping anything
@@ -137,18 +137,11 @@ struct FromBoth<C: Args> {
 
 #[derive(Args)]
 struct Take {
-    #[command(flatten)]
-    at: At,
-    #[command(flatten)]
-    members: MemberArguments,
-    /// Who can open it; nothing is encrypted if not given
-    #[arg(long, value_name = "AGE1…")]
-    recipient: Vec<String>,
     /// The backup's name in the store, which no other has; the time comes first, as in 20261128T050000Z-4f3a9c1e
     #[arg(long, value_parser = layout::parse_id)]
     id: String,
     /// Of the cluster, as hexadecimal digits; another is refused
-    #[arg(long, value_name = "HEX", value_parser = hex)]
+    #[arg(long, value_name = "HEX", value_parser = etcd::parse_id)]
     cluster_id: u64,
     /// Room for one snapshot
     #[arg(long, value_name = "FOLDER")]
@@ -180,7 +173,7 @@ struct Prune {
     #[command(flatten)]
     at: At,
     /// Of this cluster only, as hexadecimal digits; of each on its own if not given
-    #[arg(long, value_name = "HEX", value_parser = hex)]
+    #[arg(long, value_name = "HEX", value_parser = etcd::parse_id)]
     cluster_id: Option<u64>,
     #[command(flatten)]
     retention: Retention,
@@ -192,10 +185,6 @@ struct Delete {
     at: At,
     #[arg(long, value_parser = layout::parse_id)]
     id: String,
-}
-
-fn hex(text: &str) -> Result<u64, std::num::ParseIntError> {
-    u64::from_str_radix(text, 16)
 }
 
 /// Runs what the command line says.
@@ -303,8 +292,9 @@ fn sealing(compression: Compression, recipients: &[String]) -> Result<Seal, Fail
     Seal::new(compression, recipients).map_err(|error: seal::Error| failure(Reason::InvalidArguments, &error))
 }
 
-async fn run_take(command: Take, stop: CancellationToken) -> Result<Value, Failure> {
-    let Take { at, members, recipient, id, cluster_id, spool, compression, retention } = command;
+async fn run_take(command: FromBoth<Take>, stop: CancellationToken) -> Result<Value, Failure> {
+    let FromBoth { at, members, recipient, command } = command;
+    let Take { id, cluster_id, spool, compression, retention } = command;
     let store = at.open()?;
     let (members, keys) = (members.members(), at.keys()?);
     let seal = sealing(compression, &recipient)?;
@@ -400,7 +390,7 @@ async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {
     let store = at.open()?;
     let keys = at.keys()?;
     let manifest = chosen(&*store, &command.choice()).await?;
-    let cluster_id = u64::from_str_radix(&manifest.cluster_id, 16).unwrap_or_default();
+    let cluster_id = etcd::parse_id(&manifest.cluster_id).unwrap_or_default();
     let shelf = Shelf::new(store.clone(), cluster_id).encrypted(Vec::new(), keys.clone());
     let fetch = async |path: &std::path::Path| {
         let unusable = |source| restore::Error::Folder { path: path.to_owned(), source };
@@ -413,7 +403,5 @@ async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {
 
 /// In one sentence, with its causes.
 fn failure(error: Reason, cause: &dyn std::error::Error) -> Failure {
-    let causes = std::iter::successors(cause.source(), |cause| cause.source());
-    let message = causes.fold(cause.to_string(), |words, cause| format!("{words}: {cause}"));
-    Failure { error, message: message.chars().take(report::BYTES_MAX / 4).collect() }
+    Failure { error, message: report::sentence(cause).chars().take(report::BYTES_MAX / 4).collect() }
 }

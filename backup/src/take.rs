@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 
 use crate::etcd::{self, Members};
 use crate::manifest::{Compression, FORMAT, Hash, Manifest};
-use crate::report::Reason;
+use crate::report::{Reason, sentence};
 use crate::restore::{self, snapshot};
 use crate::seal::{Keys, Seal};
 use crate::{carry, catalogue, contents, layout, store};
@@ -220,7 +220,7 @@ async fn candidates(order: &Order<'_>) -> Result<Vec<(String, Channel, StatusRes
     let mut silent = Vec::new();
     for endpoint in &order.members.endpoints {
         let asked = async {
-            let channel = order.members.connect(endpoint).await.map_err(|error| words(&error))?;
+            let channel = order.members.connect(endpoint).await.map_err(|error| sentence(&error))?;
             let asked = MaintenanceClient::new(channel.clone()).status(StatusRequest {}).await;
             Ok::<_, String>((channel, asked.map_err(|status| status.message().to_owned())?.into_inner()))
         };
@@ -260,7 +260,7 @@ async fn fetch_from(
     snapshot::fetch(channel.clone(), &path).await?;
     let taken = Timestamp::now();
     let reader = Reader::open(&path).map_err(contents::Error::from)?;
-    let contents = contents::of(&reader)?;
+    let contents = contents::of(&reader).map_err(contents::Error::from)?;
     let hash = comparable(endpoint, channel, contents).await?;
     let (own, rows) =
         tokio::task::spawn_blocking(move || contents::hash(&reader, hash.revision, hash.compact_revision))
@@ -316,11 +316,6 @@ async fn said(endpoint: &str, channel: Channel, revision: i64) -> Result<Hash, E
         }
         Err(status) => Err(failed(status)),
     }
-}
-
-fn words(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
 
 fn remove(path: &Path) {

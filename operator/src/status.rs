@@ -147,7 +147,7 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
     let (ready, voters) = view.map_or((0, 0), |view| (view.ready_voters().len(), view.voters().count()));
     // Clients are sent to pods that Kubernetes has found ready.
     let has_endpoint = world.members.iter().filter_map(|member| member.pod.as_ref()).any(pod::is_ready);
-    let serves = voters > 0 && ready >= quorum(voters) && has_endpoint && !migrate::is_under_way(world);
+    let serves = voters > 0 && ready >= quorum(voters) && has_endpoint && !migrate::is_under_way(&world.cluster);
     let own = view.map_or(0, |view| world.own_voters(view).filter(|row| view.is_ready(row.id)).count());
     let lacks_members = world.wanted() > 0 && own < world.wanted();
     let alarm = matches!(situation.reason, Reason::NoSpace | Reason::Corrupt);

@@ -50,18 +50,18 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let namespace = settings.namespace.as_deref();
-    let (members, member_events) = cache::watch(&client, namespace);
-    let (pods, pod_events) = cache::watch(&client, namespace);
-    let (volumes, volume_events) = cache::watch(&client, namespace);
-    let (services, service_events) = cache::watch(&client, namespace);
-    let (budgets, budget_events) = cache::watch(&client, namespace);
+    let (members, member_events) = cache::watch(&client, namespace, cache::ours());
+    let (pods, pod_events) = cache::watch(&client, namespace, cache::ours());
+    let (volumes, volume_events) = cache::watch(&client, namespace, cache::ours());
+    let (services, service_events) = cache::watch(&client, namespace, cache::ours());
+    let (budgets, budget_events) = cache::watch(&client, namespace, cache::ours());
     // Each is told to one controller: what another has to hear of is watched twice.
-    let (backups, backup_events) = cache::watch_users::<EtcdBackup>(&client, namespace);
-    let (made, made_events) = cache::watch::<EtcdBackup>(&client, namespace);
-    let (schedules, schedule_events) = cache::watch_users::<EtcdBackupSchedule>(&client, namespace);
-    let (restores, restore_events) = cache::watch_users::<EtcdRestore>(&client, namespace);
-    let (orders, order_events) = cache::watch_users::<EtcdRestore>(&client, namespace);
-    let (jobs, job_events) = cache::watch::<Job>(&client, namespace);
+    let (backups, backup_events) = cache::watch::<EtcdBackup>(&client, namespace, cache::all());
+    let made_events = cache::events::<EtcdBackup>(&client, namespace, cache::ours());
+    let (schedules, schedule_events) = cache::watch::<EtcdBackupSchedule>(&client, namespace, cache::all());
+    let (restores, restore_events) = cache::watch::<EtcdRestore>(&client, namespace, cache::all());
+    let order_events = cache::events::<EtcdRestore>(&client, namespace, cache::all());
+    let job_events = cache::events::<Job>(&client, namespace, cache::ours());
     let caches =
         Caches { members, pods, volumes, services, budgets, backups: backups.clone(), restores: restores.clone() };
     let ready = {
@@ -123,8 +123,6 @@ pub async fn run(
         _ = controllers => {}
         () = tidy(context) => {}
     }
-    // Their readers are the controllers' streams.
-    drop((made, orders, jobs));
 }
 
 /// A failed reconcile has said so itself.

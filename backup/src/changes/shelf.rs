@@ -8,13 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Chunk, Malformed, Name};
 use crate::layout;
-use crate::manifest::{Compression, Encryption, Manifest};
+use crate::manifest::{BYTES_MAX, Compression, Encryption, Manifest};
 use crate::report::Reason;
 use crate::seal::{self, Keys, Seal};
 use crate::store;
-
-/// Some 200 GB in parts have less.
-const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 
 /// Names of one cluster's chunks that are read; 48 bytes each. Pruning keeps them far below.
 const NAMES_MAX: usize = 500_000;
@@ -72,7 +69,7 @@ impl Shelf {
     }
 
     fn folder(&self) -> String {
-        format!("{}/{:x}", layout::CHANGES, self.cluster_id)
+        layout::changes_of(&format!("{:x}", self.cluster_id))
     }
 
     pub fn cluster_id(&self) -> u64 {
@@ -105,7 +102,7 @@ impl Shelf {
         let mut listed = self.store.list(Some(&Path::from(layout::BACKUPS)));
         let mut newest = None;
         while let Some(object) = listed.try_next().await? {
-            if object.location.filename() != Some(layout::MANIFEST) || object.size > MANIFEST_BYTES_MAX {
+            if object.location.filename() != Some(layout::MANIFEST) || object.size > BYTES_MAX {
                 continue;
             }
             let text = self.store.get(&object.location).await?.bytes().await?;

@@ -13,7 +13,7 @@ use object_store::{
     BackoffConfig, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, RetryConfig,
 };
 
-use crate::report::Reason;
+use crate::report::{Reason, sentence};
 
 pub use cause::Cause;
 
@@ -86,7 +86,7 @@ impl Error {
 /// What an error of the client means to whoever waits for a backup.
 pub fn reason(error: &object_store::Error) -> Reason {
     use object_store::Error as Client;
-    let words = chain(error);
+    let words = sentence(error);
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     match error {
         Client::AlreadyExists { .. } => Reason::BackupExists,
@@ -111,11 +111,6 @@ const DENIED: &[&str] = &[
     "403 Forbidden",
     "ExpiredToken",
 ];
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
-}
 
 /// Objects below the path of the URL.
 pub fn open(arguments: &StoreArguments) -> Result<Arc<dyn ObjectStore>, Error> {
@@ -212,13 +207,13 @@ pub async fn put_once(store: &dyn ObjectStore, path: &Path, bytes: &Bytes) -> ob
 
 /// Whether the endpoint doesn't know the condition `If-None-Match`.
 fn is_unconditional(error: &object_store::Error) -> bool {
-    let words = chain(error);
+    let words = sentence(error);
     ["501 Not Implemented", "<Code>NotImplemented</Code>"].iter().any(|said| words.contains(said))
 }
 
 /// Services have no common code for it: S3's is a plain AccessDenied.
 fn is_retained(error: &object_store::Error) -> bool {
-    let words = chain(error).to_ascii_lowercase();
+    let words = sentence(error).to_ascii_lowercase();
     let said = ["object lock", "objectlock", "worm protected", "retention", "immutab", "legal hold", "legalhold"];
     said.iter().any(|said| words.contains(said))
 }

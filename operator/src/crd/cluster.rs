@@ -137,6 +137,13 @@ fn replicas() -> i32 {
     3
 }
 
+impl EtcdCluster {
+    /// As it said when it had formed.
+    pub fn formed_id(&self) -> Option<u64> {
+        u64::from_str_radix(self.status.as_ref()?.cluster_id.as_ref()?, 16).ok()
+    }
+}
+
 impl EtcdClusterSpec {
     /// Other Kubernetes have members of it too.
     pub fn spanning(&self) -> Option<&Spanning> {

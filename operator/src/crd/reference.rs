@@ -22,15 +22,20 @@ links to its own reference.
 
 /// The whole page.
 pub fn markdown() -> String {
-    let named = [
+    let named = all_named();
+    let kinds = definitions().into_iter().zip(&named).map(|((_, definition), named)| kind(&definition, named));
+    std::iter::once(INTRODUCTION.to_owned()).chain(kinds).collect::<Vec<_>>().join("\n")
+}
+
+/// As [`definitions`] has them.
+pub(crate) fn all_named() -> [BTreeMap<String, Named>; 5] {
+    [
         named::of::<EtcdCluster>(),
         named::of::<EtcdMember>(),
         named::of::<EtcdBackup>(),
         named::of::<EtcdBackupSchedule>(),
         named::of::<EtcdRestore>(),
-    ];
-    let kinds = definitions().into_iter().zip(&named).map(|((_, definition), named)| kind(&definition, named));
-    std::iter::once(INTRODUCTION.to_owned()).chain(kinds).collect::<Vec<_>>().join("\n")
+    ]
 }
 
 fn kind(definition: &CustomResourceDefinition, named: &BTreeMap<String, Named>) -> String {

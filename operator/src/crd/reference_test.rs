@@ -2,17 +2,11 @@
 
 use std::path::Path;
 
-use super::reference::{Field, Page, markdown, page};
+use super::reference::{Field, Page, all_named, markdown, page};
 use super::*;
 
 fn pages() -> [Page; 5] {
-    let named = [
-        named::of::<EtcdCluster>(),
-        named::of::<EtcdMember>(),
-        named::of::<EtcdBackup>(),
-        named::of::<EtcdBackupSchedule>(),
-        named::of::<EtcdRestore>(),
-    ];
+    let named = all_named();
     let definitions = definitions();
     std::array::from_fn(|kind| page(&definitions[kind].1, &named[kind]))
 }

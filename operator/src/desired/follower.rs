@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
-use k8s_openapi::api::core::v1::{ContainerPort, HTTPGetAction, Probe, Secret};
+use k8s_openapi::api::core::v1::{ContainerPort, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 
+use super::pod::probe;
 use super::worker::{self, Errand};
 use super::{job, name, origin};
 use crate::crd::bootstrap::Migrate;
@@ -103,8 +103,8 @@ fn deployment(
         container_port: i32::from(PORT),
         ..ContainerPort::default()
     }]);
-    container.liveness_probe = Some(probe("/livez", 10));
-    container.readiness_probe = Some(probe("/readyz", 2));
+    container.liveness_probe = Some(probe("/livez", i32::from(PORT), 10, 3));
+    container.readiness_probe = Some(probe("/readyz", i32::from(PORT), 2, 3));
     let selector = LabelSelector { match_labels: Some(labels.clone()), ..LabelSelector::default() };
     let template = errand.pod(container, worker, labels.clone());
     Deployment {
@@ -124,19 +124,5 @@ fn deployment(
             ..DeploymentSpec::default()
         }),
         status: None,
-    }
-}
-
-fn probe(path: &str, period_seconds: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::Int(i32::from(PORT)),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period_seconds),
-        timeout_seconds: Some(5),
-        failure_threshold: Some(3),
-        ..Probe::default()
     }
 }

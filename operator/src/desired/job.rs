@@ -5,9 +5,9 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
+use super::name;
 use super::origin::Source;
 use super::worker::{self, Errand};
-use super::{member, name};
 use crate::crd::backup::{Compression, EtcdBackup};
 use crate::crd::schedule::Retention;
 use crate::crd::store::Worker;
@@ -149,8 +149,8 @@ fn job(mut errand: Errand, worker: &Worker, about: About, image: &str, retries: 
 
 /// Members that may be asked for a snapshot.
 pub fn candidates(members: Vec<EtcdMember>, cluster: &EtcdCluster) -> Vec<EtcdMember> {
-    let owner = member::owner(cluster).map(|owner| owner.uid);
-    let is_its = |record: &EtcdMember| record.owner_references().iter().any(|found| Some(&found.uid) == owner.as_ref());
+    let uid = cluster.uid();
+    let is_its = |record: &EtcdMember| record.owner_references().iter().any(|found| Some(&found.uid) == uid.as_ref());
     let mut members: Vec<EtcdMember> = members
         .into_iter()
         .filter(|record| is_its(record) && record.spec.leaves.is_none() && record.spec.id.is_some())

@@ -142,7 +142,7 @@ fn environment(cluster: &EtcdCluster) -> Vec<EnvVar> {
     translated.into_iter().chain(cluster.spec.etcd.extra_env.iter().cloned()).collect()
 }
 
-fn variable(key: &str, value: String) -> EnvVar {
+pub fn variable(key: &str, value: String) -> EnvVar {
     EnvVar { name: key.to_owned(), value: Some(value), value_from: None }
 }
 
@@ -193,16 +193,11 @@ fn container(cluster: &EtcdCluster, member: &EtcdMember, build: &Build<'_>) -> C
         resources: Some(cluster.spec.resources.clone()),
         volume_mounts: Some(mounts(cluster, build)),
         // A member with much to replay is slow to start, and none the worse for it.
-        startup_probe: Some(probe("/livez", 1, 1800)),
-        liveness_probe: Some(probe("/livez", 10, 6)),
-        readiness_probe: Some(probe("/readyz", 2, 2)),
+        startup_probe: Some(probe("/livez", name::METRICS_PORT, 1, 1800)),
+        liveness_probe: Some(probe("/livez", name::METRICS_PORT, 10, 6)),
+        readiness_probe: Some(probe("/readyz", name::METRICS_PORT, 2, 2)),
         lifecycle: farewell(cluster.spec.pod_template.termination_grace_period_seconds),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            read_only_root_filesystem: Some(true),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(confined()),
         // Ours writes its reason to stop there; of others the last lines of the log must do.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
@@ -216,11 +211,11 @@ fn farewell(grace_period_seconds: i64) -> Option<Lifecycle> {
     (seconds > 0).then(|| Lifecycle { pre_stop: Some(sleep), ..Lifecycle::default() })
 }
 
-fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
+pub fn probe(path: &str, port: i32, period_seconds: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::Int(name::METRICS_PORT),
+            port: IntOrString::Int(port),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period_seconds),
@@ -276,6 +271,16 @@ fn mounts(cluster: &EtcdCluster, build: &Build<'_>) -> Vec<VolumeMount> {
         .into_iter()
         .map(|(volume, _)| VolumeMount { read_only: Some(true), ..mount(volume, flags::folder(volume)) });
     std::iter::once(mount("data", DATA.to_owned())).chain(secrets).collect()
+}
+
+/// A container that can't become more than it is.
+pub fn confined() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
 }
 
 /// Fits the Pod Security level `restricted`.

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, EphemeralVolumeSource,
-    PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate, PersistentVolumeClaimVolumeSource, PodSpec,
-    PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
-    VolumeResourceRequirements,
+    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, EphemeralVolumeSource, PersistentVolumeClaimSpec,
+    PersistentVolumeClaimTemplate, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, SecretKeySelector,
+    SecretVolumeSource, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::pod::restricted;
+use super::pod::{confined, restricted, variable};
 use crate::crd::label;
 use crate::crd::store::{Encryption, Store, Worker};
 
@@ -164,7 +163,7 @@ impl Errand {
     }
 
     fn variable(&mut self, name: &str, value: String) {
-        self.environment.push(EnvVar { name: name.to_owned(), value: Some(value), value_from: None });
+        self.environment.push(variable(name, value));
     }
 
     fn secret_variable(&mut self, name: &str, secret: &str, key: &str, is_optional: bool) {
@@ -187,12 +186,7 @@ impl Errand {
             env: (!self.environment.is_empty()).then(|| self.environment.clone()),
             volume_mounts: (!self.mounts.is_empty()).then(|| self.mounts.clone()),
             resources: Some(worker.resources.clone()),
-            security_context: Some(SecurityContext {
-                allow_privilege_escalation: Some(false),
-                capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-                read_only_root_filesystem: Some(true),
-                ..SecurityContext::default()
-            }),
+            security_context: Some(confined()),
             termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
             ..Container::default()
         }

@@ -13,6 +13,7 @@ use kube::runtime::reflector::Store;
 use serde::Deserialize;
 
 use super::pod;
+use crate::crd::schedule::Gap;
 use crate::desired::follower::PORT;
 
 const LIMIT: Duration = Duration::from_secs(2);
@@ -36,14 +37,6 @@ pub struct Recorded {
 pub struct Extent {
     pub revision: i64,
     pub time: Option<jiff::Timestamp>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Gap {
-    pub after: i64,
-    pub resumed_at: i64,
-    pub why: String,
 }
 
 /// Of a mirror.

@@ -1,7 +1,7 @@
 //! What Kubernetes says about a member's pod.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use super::job;
 use crate::crd::label;
@@ -67,9 +67,7 @@ pub fn fetched(pod: &Pod) -> Option<String> {
 /// What the server said when it ended last, if it has not served since.
 pub fn last_words(pod: &Pod) -> Option<String> {
     let status = container(pod)?;
-    let ended =
-        |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.as_ref()?.message.clone());
-    if status.ready { None } else { ended(&status.state).or_else(|| ended(&status.last_state)) }
+    if status.ready { None } else { job::said(status) }
 }
 
 /// What keeps it from running, in Kubernetes' words, and what the server said when it ended last; nothing while it is merely on its way.

@@ -71,8 +71,7 @@ impl World {
 
     /// As the cluster said when it had formed.
     pub fn cluster_id(&self) -> Option<u64> {
-        let text = self.cluster.status.as_ref()?.cluster_id.as_ref()?;
-        let id = u64::from_str_radix(text, 16).ok()?;
+        let id = self.cluster.formed_id()?;
         // What is replaced is no cluster any more.
         self.order.as_ref().is_none_or(|order| order.replaces != id).then_some(id)
     }

@@ -1,17 +1,18 @@
 //! A cluster takes over from another etcd: it follows until it is told that nobody writes there any more.
 
 use super::step::{Decision, Situation, Step};
+use crate::crd::EtcdCluster;
 use crate::crd::condition::Reason;
 use crate::crd::status::{MigrationPhase, MigrationStatus, Phase};
 use crate::observe::{View, World};
 
 /// It has not taken over yet: clients are not led here, and nobody but the mirror writes.
-pub fn is_under_way(world: &World) -> bool {
-    world.cluster.spec.migrate().is_some() && before(world).is_none_or(|status| status.phase != MigrationPhase::Done)
+pub fn is_under_way(cluster: &EtcdCluster) -> bool {
+    cluster.spec.migrate().is_some() && before(cluster).is_none_or(|status| status.phase != MigrationPhase::Done)
 }
 
-fn before(world: &World) -> Option<&MigrationStatus> {
-    world.cluster.status.as_ref()?.migration.as_ref()
+fn before(cluster: &EtcdCluster) -> Option<&MigrationStatus> {
+    cluster.status.as_ref()?.migration.as_ref()
 }
 
 fn migrating(message: String) -> Situation {
@@ -20,14 +21,14 @@ fn migrating(message: String) -> Situation {
 
 /// The user has said that the other etcd rests, and everything of it but the last is here.
 pub fn cut_over(world: &World, _: &View) -> Option<Decision> {
-    let asked = is_under_way(world) && world.cluster.spec.cut_over;
+    let asked = is_under_way(&world.cluster) && world.cluster.spec.cut_over;
     let follows = world.mirrored.as_ref()?.as_ref().is_ok_and(|told| told.phase == "Following" || told.phase == "Cut");
     (asked && follows).then(|| migrating("this cluster takes over from the other etcd".to_owned()).with(Step::CutOver))
 }
 
 /// Everything else is as wanted.
 pub fn follow(world: &World) -> Option<Decision> {
-    is_under_way(world).then(|| migrating(message(world)).waiting())
+    is_under_way(&world.cluster).then(|| migrating(message(world)).waiting())
 }
 
 fn message(world: &World) -> String {
@@ -51,7 +52,7 @@ fn message(world: &World) -> String {
 /// What users are told of it.
 pub fn status(world: &World) -> Option<MigrationStatus> {
     world.cluster.spec.migrate()?;
-    let before = before(world).cloned();
+    let before = before(&world.cluster).cloned();
     if before.as_ref().is_some_and(|before| before.phase == MigrationPhase::Done) {
         return before;
     }

@@ -3,6 +3,7 @@
 //! order back has the old members again.
 
 use super::replace::delete_pod;
+use super::shrink::clear;
 use super::step::{Decision, Situation, Step};
 use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
@@ -82,17 +83,4 @@ pub fn clear_retired(world: &World) -> Option<Decision> {
     let old = world.retired.first()?;
     let policy = world.order.as_ref().map_or(Policy::Retain, |order| order.old_volumes);
     Some(clear(old, policy, restoring(format!("the new members serve; {} is cleared away", old.name()))))
-}
-
-fn clear(member: &Member, policy: Policy, situation: Situation) -> Decision {
-    match &member.volume {
-        Some(volume) if policy == Policy::Delete && volume.metadata.deletion_timestamp.is_none() => {
-            let volume = &volume.metadata;
-            situation.with(Step::DeleteVolume {
-                volume: volume.name.clone().unwrap_or_default(),
-                uid: volume.uid.clone().unwrap_or_default(),
-            })
-        }
-        _ => situation.with(Step::Forget { member: member.name() }),
-    }
 }

@@ -280,8 +280,7 @@ fn recording(seen: &Seen<'_>, decision: &mut Decision) {
             _ => of(RecorderPhase::Starting, None, kept),
         },
         Some(Ok(told)) => {
-            let gap = told.gap.clone().map(|gap| Gap { after: gap.after, resumed_at: gap.resumed_at, why: gap.why });
-            let gap = gap.or(kept);
+            let gap = told.gap.clone().or(kept);
             match &told.trouble {
                 Some(trouble) => of(RecorderPhase::Behind, Some(trouble.clone()), gap),
                 None if told.lag_revisions > LAG => {

@@ -140,7 +140,7 @@ fn a_gap_is_told_and_closed_by_a_backup() {
     let spec = json!({"recorder": {}, "schedule": "0 0 * * *"});
     let with = |status: Value, backups: Vec<EtcdBackup>| {
         let schedule = schedule(spec.clone(), status);
-        let gap = crate::observe::follower::Gap { after: 10, resumed_at: 20, why: "compacted".to_owned() };
+        let gap = Gap { after: 10, resumed_at: 20, why: "compacted".to_owned() };
         let recorder = Some(Ok(Recorded { gap: Some(gap), ..Recorded::default() }));
         next(&Seen {
             schedule: &schedule,

@@ -10,45 +10,53 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::{Context, Error, TROUBLED, WAITING, backups_of, outcome, write_status};
+use super::{Context, Error, TROUBLED, WAITING, backups_of, find, fresh, outcome, write_status};
 use crate::act;
 use crate::crd::backup::{EtcdBackup, Phase};
-use crate::crd::{EtcdMember, label};
+use crate::crd::label;
 use crate::desired::job;
 use crate::events;
-use crate::observe::source;
+use crate::observe::job::Outcome;
+use crate::observe::{cache, source};
 use crate::plan::backup::{self, Act, Decision, FINALIZER, Seen};
 
 pub async fn reconcile(backup: Arc<EtcdBackup>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = backup.namespace().unwrap_or_default();
-    let api: Api<EtcdBackup> = Api::namespaced(context.client.clone(), &namespace);
-    // A cache may be behind, and a Job that is made twice is a second backup.
-    let Some(backup) = api.get_opt(&backup.name_any()).await?.filter(|found| found.uid() == backup.uid()) else {
-        return Ok(Action::await_change());
-    };
+    let Some(backup) = fresh(&context.client, &*backup).await? else { return Ok(Action::await_change()) };
     let (name, uid) = (backup.name_any(), backup.uid().unwrap_or_default());
-    let is_ending = backup.metadata.deletion_timestamp.is_some() && is_ending(&context, &namespace).await;
-    let seen = Seen {
+    let phase = backup.status.as_ref().and_then(|status| status.phase);
+    let is_leaving = backup.metadata.deletion_timestamp.is_some();
+    let is_wanted = !is_leaving && !matches!(phase, Some(Phase::Completed | Phase::Failed));
+    let mut seen = Seen {
         backup: &backup,
-        obstacle: obstacle(&backup, &namespace, &context).await?,
-        take: outcome(&context.client, &namespace, &job::name_of_take(&name), &uid).await?,
-        delete: outcome(&context.client, &namespace, &job::name_of_delete(&name), &uid).await?,
-        is_ending,
+        obstacle: None,
+        take: Outcome::Absent,
+        delete: Outcome::Absent,
+        is_ending: false,
         now: Timestamp::now(),
     };
+    // Of one that is over, nothing else is looked at.
+    if is_wanted {
+        seen.take = outcome(&context.client, &namespace, &job::name_of_take(&name), &uid).await?;
+        if seen.take == Outcome::Absent {
+            seen.obstacle = obstacle(&backup, &namespace, &context).await?;
+        }
+    } else if is_leaving {
+        seen.delete = outcome(&context.client, &namespace, &job::name_of_delete(&name), &uid).await?;
+        seen.is_ending = is_ending(&context, &namespace).await;
+    }
     let Decision { act, status } = backup::next(&seen);
     act_on(act, &backup, &namespace, &context).await?;
-    let before = backup.status.as_ref().and_then(|status| status.phase);
-    if status.phase != before && status.phase.is_some() {
+    if status.phase != phase && status.phase.is_some() {
         tell(&backup, status.phase, status.message.as_deref().unwrap_or_default(), &context).await;
     }
-    context.metrics.backup_seen(&backup, &status, before);
+    context.metrics.backup_seen(&backup, &status, phase);
     write_status(&context.client, &backup, backup.status.as_ref(), &status).await?;
     Ok(match (status.phase, act) {
         (_, Act::Protect | Act::Release | Act::Take | Act::Delete) => Action::requeue(WAITING),
         (Some(Phase::Pending), _) => Action::requeue(TROUBLED),
         (Some(Phase::Running), _) => Action::requeue(WAITING),
-        _ if backup.metadata.deletion_timestamp.is_some() => Action::requeue(WAITING),
+        _ if is_leaving => Action::requeue(WAITING),
         _ => Action::await_change(),
     })
 }
@@ -72,28 +80,16 @@ async fn act_on(act: Act, backup: &EtcdBackup, namespace: &str, context: &Contex
         Act::Delete => act::ensure(&context.client, namespace, &job::delete(backup, &context.worker_image)).await?,
         Act::Take => {
             let Some(cluster) = context.cluster(namespace, &backup.spec.cluster_name) else { return Ok(()) };
-            let id = cluster.status.as_ref().and_then(|status| status.cluster_id.as_ref());
-            let Some(id) = id.and_then(|id| u64::from_str_radix(id, 16).ok()) else { return Ok(()) };
-            let schedule = backup.labels().get(label::SCHEDULE).and_then(|name| {
-                let is_it = |schedule: &crate::crd::EtcdBackupSchedule| {
-                    schedule.namespace().as_deref() == Some(namespace) && schedule.name_any() == *name
-                };
-                context.schedules.find(is_it)
-            });
+            let Some(id) = cluster.formed_id() else { return Ok(()) };
+            let schedule = backup.labels().get(label::SCHEDULE);
+            let schedule = schedule.and_then(|name| find(&context.schedules, namespace, name));
             let retention = schedule.as_ref().and_then(|schedule| schedule.spec.retention.as_ref());
-            let members = members(&backup.spec.cluster_name, namespace, context);
-            let members = job::candidates(members, &cluster);
+            let members = job::candidates(cache::of(&context.caches.members, &cluster), &cluster);
             let taking = job::take(backup, &cluster, id, &members, retention, &context.worker_image);
             act::ensure(&context.client, namespace, &taking).await?;
         }
     }
     Ok(())
-}
-
-fn members(cluster: &str, namespace: &str, context: &Context) -> Vec<EtcdMember> {
-    let is_its =
-        |member: &Arc<EtcdMember>| member.namespace().as_deref() == Some(namespace) && member.spec.cluster == cluster;
-    context.caches.members.state().into_iter().filter(is_its).map(Arc::unwrap_or_clone).collect()
 }
 
 /// What keeps it from beginning.

@@ -104,12 +104,16 @@ async fn step(cluster: &EtcdCluster, context: &Context) -> Result<Action, Error>
 }
 
 /// The EtcdRestore that is at work on it.
-async fn order(cluster: &EtcdCluster, context: &Context, afresh: bool) -> kube::Result<Option<Arc<EtcdRestore>>> {
+async fn order(
+    cluster: &EtcdCluster,
+    has_retired: bool,
+    context: &Context,
+    afresh: bool,
+) -> kube::Result<Option<Arc<EtcdRestore>>> {
     let (namespace, name) = (cluster.namespace(), cluster.name_any());
     let all = context.caches.restores.state();
     let is_its = |restore: &Arc<EtcdRestore>| restore.namespace() == namespace && restore.spec.cluster_name == name;
     let is_known = all.iter().any(is_its);
-    let has_retired = context.caches.objects(cluster).iter().any(Member::is_retired);
     if !afresh || !(is_known || has_retired) {
         return Ok(order_of(&all, namespace.as_deref(), &name));
     }
@@ -130,9 +134,7 @@ fn order_to(restore: &EtcdRestore) -> Option<Order> {
 
 /// What the mirror of another etcd says, while there is to be one.
 async fn mirrored(cluster: &EtcdCluster, context: &Context) -> Option<Result<observed::Mirrored, String>> {
-    cluster.spec.migrate()?;
-    let migration = cluster.status.as_ref().and_then(|status| status.migration.as_ref());
-    if migration.is_some_and(|migration| migration.phase == MigrationPhase::Done) {
+    if !migrate::is_under_way(cluster) {
         return None;
     }
     let namespace = cluster.namespace().unwrap_or_default();
@@ -148,7 +150,7 @@ async fn mirror(namespace: &str, world: &World, context: &Context) -> Result<(),
     let members = world.members.iter().map(|member| member.object.clone()).collect();
     // As soon as it has served, and the oldest for as long as it is there: others come and go.
     let to = job::candidates(members, cluster).into_iter().find(|member| member.spec.begins == Begins::Joined);
-    let wanted = to.filter(|_| migrate::is_under_way(world));
+    let wanted = to.filter(|_| migrate::is_under_way(&world.cluster));
     let wanted = wanted.map(|to| follower::mirror(cluster, asked, &to, &context.worker_image));
     if wanted.is_some() {
         let token = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARACTERS);
@@ -197,7 +199,7 @@ async fn cut_over(namespace: &str, world: &World, context: &Context) -> Result<A
 async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afresh: bool) -> Result<Seen, Error> {
     let now = Timestamp::now();
     let (retired, members): (Objects, Objects) = objects.into_iter().partition(Member::is_retired);
-    let restore = order(cluster, context, afresh).await?;
+    let restore = order(cluster, !retired.is_empty(), context, afresh).await?;
     let from = source::of(&context.client, cluster, &members, restore.as_deref()).await?;
     let targets = observe::kubernetes::targets(&members);
     if afresh && !cluster.spec.paused {

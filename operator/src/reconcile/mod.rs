@@ -85,10 +85,25 @@ impl Context {
     }
 
     fn cluster(&self, namespace: &str, name: &str) -> Option<Arc<EtcdCluster>> {
-        let is_it =
-            |cluster: &EtcdCluster| cluster.namespace().as_deref() == Some(namespace) && cluster.name_any() == name;
-        self.clusters.find(is_it)
+        find(&self.clusters, namespace, name)
     }
+}
+
+fn find<K: Resource<DynamicType = ()> + Clone + 'static>(
+    store: &Store<K>,
+    namespace: &str,
+    name: &str,
+) -> Option<Arc<K>> {
+    store.find(|object| object.namespace().as_deref() == Some(namespace) && object.name_any() == name)
+}
+
+/// As it is now: a cache may be behind, and what is made twice is not the same. `None` if it has gone.
+async fn fresh<K>(client: &Client, object: &K) -> kube::Result<Option<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    Ok(api.get_opt(&object.name_any()).await?.filter(|found| found.uid() == object.uid()))
 }
 
 fn uids<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -> HashSet<String> {

@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::{Context, Error, TROUBLED, WAITING, outcome, write_status};
+use super::{Context, Error, TROUBLED, WAITING, fresh, outcome, write_status};
 use crate::act;
-use crate::crd::label;
+use crate::crd::EtcdCluster;
 use crate::crd::member::Leaves;
 use crate::crd::restore::{EtcdRestore, Phase};
 use crate::desired::job;
 use crate::events;
 use crate::observe::job::Outcome;
-use crate::observe::source;
+use crate::observe::{cache, source};
 use crate::plan::order::{self, Decision, Seen};
 
 pub async fn reconcile(restore: Arc<EtcdRestore>, context: Arc<Context>) -> Result<Action, Error> {
@@ -24,10 +23,11 @@ pub async fn reconcile(restore: Arc<EtcdRestore>, context: Arc<Context>) -> Resu
         return Ok(Action::await_change());
     }
     let namespace = restore.namespace().unwrap_or_default();
-    let api: Api<EtcdRestore> = Api::namespaced(context.client.clone(), &namespace);
-    let Some(restore) = api.get_opt(&restore.name_any()).await?.filter(|found| found.uid() == restore.uid()) else {
+    let Some(restore) = fresh(&context.client, &*restore).await? else { return Ok(Action::await_change()) };
+    let before = restore.status.as_ref().and_then(|status| status.phase);
+    if matches!(before, Some(Phase::Completed | Phase::Failed)) {
         return Ok(Action::await_change());
-    };
+    }
     let (name, uid) = (restore.name_any(), restore.uid().unwrap_or_default());
     let cluster_name = &restore.spec.cluster_name;
     let cluster = context.cluster(&namespace, cluster_name);
@@ -52,14 +52,13 @@ pub async fn reconcile(restore: Arc<EtcdRestore>, context: Arc<Context>) -> Resu
         other: context.caches.restores.state().iter().find(|other| is_other(other)).map(|other| other.name_any()),
         missing,
         check,
-        retired: retired(&namespace, cluster_name, &context),
+        retired: cluster.as_deref().map_or(0, |cluster| retired(cluster, &context)),
         now: Timestamp::now(),
     };
     let Decision { checks, status } = order::next(&seen);
     if let (true, Ok(source), Outcome::Absent) = (checks, &found, &seen.check) {
         act::ensure(&context.client, &namespace, &job::check(&restore, source, &context.worker_image)).await?;
     }
-    let before = restore.status.as_ref().and_then(|status| status.phase);
     if status.phase != before {
         tell(&restore, status.phase, status.message.as_deref().unwrap_or_default(), &context).await;
     }
@@ -76,13 +75,9 @@ fn is_waiting(restore: &EtcdRestore) -> bool {
     phase == Some(Phase::Checking)
 }
 
-fn retired(namespace: &str, cluster: &str, context: &Context) -> usize {
-    let members = context.caches.members.state();
-    let of_cluster = members.iter().filter(|member| {
-        member.namespace().as_deref() == Some(namespace)
-            && member.labels().get(label::CLUSTER).is_some_and(|name| name == cluster)
-    });
-    of_cluster.filter(|member| member.spec.leaves == Some(Leaves::Restored)).count()
+fn retired(cluster: &EtcdCluster, context: &Context) -> usize {
+    let members = cache::of(&context.caches.members, cluster);
+    members.iter().filter(|member| member.spec.leaves == Some(Leaves::Restored)).count()
 }
 
 async fn tell(restore: &EtcdRestore, phase: Option<Phase>, message: &str, context: &Context) {

@@ -8,7 +8,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::{Context, Error, WAITING, backups_of, keep_deployment, write_status};
+use super::{Context, Error, WAITING, backups_of, fresh, keep_deployment, write_status};
 use crate::crd::backup::EtcdBackup;
 use crate::crd::schedule::EtcdBackupSchedule;
 use crate::crd::{EtcdCluster, label};
@@ -23,10 +23,7 @@ pub async fn reconcile(schedule: Arc<EtcdBackupSchedule>, context: Arc<Context>)
         return Ok(Action::await_change());
     }
     let namespace = schedule.namespace().unwrap_or_default();
-    let api: Api<EtcdBackupSchedule> = Api::namespaced(context.client.clone(), &namespace);
-    let Some(schedule) = api.get_opt(&schedule.name_any()).await?.filter(|found| found.uid() == schedule.uid()) else {
-        return Ok(Action::await_change());
-    };
+    let Some(schedule) = fresh(&context.client, &*schedule).await? else { return Ok(Action::await_change()) };
     let cluster = context.cluster(&namespace, &schedule.spec.cluster_name);
     let recorder = record(&schedule, cluster.as_deref(), &namespace, &context).await?;
     let seen = Seen {
@@ -72,9 +69,7 @@ async fn record(
     context: &Context,
 ) -> Result<Option<Result<observed::Recorded, String>>, Error> {
     let name = schedule.name_any();
-    let cluster_id = cluster.and_then(|cluster| cluster.status.as_ref()?.cluster_id.clone());
-    let cluster_id = cluster_id.and_then(|id| u64::from_str_radix(&id, 16).ok());
-    let wanted = match (&schedule.spec.recorder, cluster, cluster_id) {
+    let wanted = match (&schedule.spec.recorder, cluster, cluster.and_then(EtcdCluster::formed_id)) {
         (Some(recorder), Some(cluster), Some(id)) if !schedule.spec.suspend => {
             Some(follower::recorder(schedule, recorder, cluster, id, &context.worker_image))
         }
