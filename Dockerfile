@@ -1,7 +1,7 @@
 # One recipe, one target an image:
 #   docker build --target server .     etcd, etcdctl and etcdutl, and nothing else: the default
 #   docker build --target debug .      the same with a shell
-#   docker build --target operator .   the Kubernetes operator
+#   docker build --target operator .   the Kubernetes operator, and quorate-backup, which its pods run
 #
 # The binaries are static, so that the images need no base. They come out of the stage `binaries`, which compiles them, or,
 # with `--build-context binaries=FOLDER`, out of a folder in which scripts/image-root has laid them out: nothing is

@@ -25,6 +25,11 @@ pub enum Error {
     Connect { endpoint: String, source: tonic::transport::Error },
 }
 
+/// An id as it is written: hexadecimal digits.
+pub fn parse_id(text: &str) -> Result<u64, std::num::ParseIntError> {
+    u64::from_str_radix(text, 16)
+}
+
 /// Members, and what they are shown.
 #[derive(Clone, Debug, Default)]
 pub struct Members {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Of the format below. A reader refuses a larger number.
 pub const FORMAT: u32 = 1;
 
+/// A larger object is no manifest. Some 200 GB in parts have less.
+pub const BYTES_MAX: u64 = 4 << 20;
+
 /// One backup: a snapshot of a cluster at one revision, in parts that are read one behind the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

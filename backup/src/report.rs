@@ -53,6 +53,12 @@ pub struct Failure {
 /// Longer reports are cut by the kubelet.
 pub const BYTES_MAX: usize = 4096;
 
+/// An error with its causes.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
+}
+
 /// Prints the report as one line, and writes it to the file, if there is one to write.
 pub fn tell(report: &impl Serialize, file: Option<&Path>) -> std::io::Result<()> {
     let line = serde_json::to_string(report)?;

@@ -5,9 +5,11 @@
 //! - [`snapshot_file`]: a database and the checksum behind it.
 //! - [`revision`]: the keys of etcd's `key` bucket.
 //! - [`go_quote`]: quoted strings, in which etcd's tools show bytes and take them.
+//! - [`contents`]: up to where a database has the history of keys.
 //! - [`hash_kv`]: the hash over the history of keys that members compare.
 
 pub mod bbolt;
+pub mod contents;
 pub mod go_quote;
 pub mod hash_kv;
 pub mod revision;

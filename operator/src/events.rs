@@ -52,7 +52,7 @@ pub fn of(cluster: &EtcdCluster, decision: &Decision, after: &EtcdClusterStatus)
     events
 }
 
-fn event(type_: EventType, reason: &str, action: &str, note: &str, secondary: Option<ObjectReference>) -> Event {
+pub fn event(type_: EventType, reason: &str, action: &str, note: &str, secondary: Option<ObjectReference>) -> Event {
     // The API's bound is 1024 bytes.
     let note: String = note.chars().take(1000).collect();
     Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary }
@@ -81,8 +81,12 @@ impl Events {
     }
 
     pub async fn publish(&self, cluster: &EtcdCluster, events: Vec<Event>) {
+        self.publish_about(&cluster.object_ref(&()), events).await;
+    }
+
+    pub async fn publish_about(&self, object: &ObjectReference, events: Vec<Event>) {
         for event in events {
-            if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
+            if let Err(error) = self.recorder.publish(&event, object).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an event was not taken");
             }
         }

@@ -36,6 +36,9 @@ struct Run {
     /// Of members whose resource names none.
     #[arg(long, env = "QUORATE_IMAGE", value_name = "IMAGE", default_value = concat!("ghcr.io/quorate/quorate:v", env!("CARGO_PKG_VERSION")))]
     image: String,
+    /// Of what carries backups: this program's own image.
+    #[arg(long, env = "QUORATE_WORKER_IMAGE", value_name = "IMAGE", default_value = concat!("ghcr.io/quorate/quorate-operator:v", env!("CARGO_PKG_VERSION")))]
+    worker_image: String,
     /// Serves /livez, /readyz and /metrics here, by plain HTTP.
     #[arg(long, env = "QUORATE_LISTEN_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen_address: SocketAddr,
@@ -83,7 +86,12 @@ fn run(arguments: Run) -> Result<(), Box<dyn std::error::Error>> {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
     let identity = arguments.identity.map_or_else(host, Ok)?;
     let settings = run::Settings {
-        watch: watch::Settings { namespace: arguments.namespace, image: arguments.image, identity },
+        watch: watch::Settings {
+            namespace: arguments.namespace,
+            image: arguments.image,
+            worker_image: arguments.worker_image,
+            identity,
+        },
         listen_address: arguments.listen_address,
         lease_namespace: arguments.lease_namespace,
     };

@@ -13,7 +13,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::crd::EtcdCluster;
+use crate::crd::backup::{EtcdBackup, EtcdBackupStatus, Phase};
+use crate::crd::schedule::{EtcdBackupSchedule, EtcdBackupScheduleStatus};
 use crate::crd::status::EtcdClusterStatus;
+use crate::observe::follower::Recorded;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -42,8 +45,53 @@ pub struct Metrics {
     wanted: Family<Cluster, Gauge>,
     available: Family<Cluster, Gauge>,
     leads: Gauge,
+    backups: Family<Ended, Counter>,
+    schedules: Schedules,
     /// What gauges are about, by the uid of the cluster.
     shown: Mutex<HashMap<String, Cluster>>,
+}
+
+/// Of an EtcdBackup that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    namespace: String,
+    cluster: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Schedule {
+    namespace: String,
+    cluster: String,
+    schedule: String,
+}
+
+/// Gauges of an EtcdBackupSchedule.
+#[derive(Default)]
+struct Schedules {
+    last_success: Family<Schedule, Gauge>,
+    last_revision: Family<Schedule, Gauge>,
+    last_duration: Family<Schedule, Gauge>,
+    failures: Family<Schedule, Gauge>,
+    kept: Family<Schedule, Gauge>,
+    recorded: Family<Schedule, Gauge>,
+    gap: Family<Schedule, Gauge>,
+    /// By the uid of the schedule.
+    shown: Mutex<HashMap<String, Schedule>>,
+}
+
+impl Schedules {
+    fn all(&self) -> [(&'static str, &'static str, &Family<Schedule, Gauge>); 7] {
+        [
+            ("backup_last_success_timestamp_seconds", "When the last good backup was finished", &self.last_success),
+            ("backup_last_revision", "The newest revision in the last good backup", &self.last_revision),
+            ("backup_last_duration_seconds", "Time that the last good backup took", &self.last_duration),
+            ("backup_consecutive_failures", "Backups that failed since the last good one", &self.failures),
+            ("backups_kept", "Backups in the store", &self.kept),
+            ("backup_recorded_timestamp_seconds", "Until when changes are in the store", &self.recorded),
+            ("backup_gap", "1 if changes were not recorded and no backup has them yet, else 0", &self.gap),
+        ]
+    }
 }
 
 impl Default for Metrics {
@@ -57,6 +105,8 @@ impl Default for Metrics {
             wanted: Family::default(),
             available: Family::default(),
             leads: Gauge::default(),
+            backups: Family::default(),
+            schedules: Schedules::default(),
             shown: Mutex::default(),
         };
         let mut registry = Registry::with_prefix("quorate_operator");
@@ -67,6 +117,10 @@ impl Default for Metrics {
         registry.register("cluster_wanted_members", "Voting members that are wanted", metrics.wanted.clone());
         registry.register("cluster_available", "1 if a quorum serves, else 0", metrics.available.clone());
         registry.register("leads", "1 if this replica is the one that acts, else 0", metrics.leads.clone());
+        registry.register("backups", "Backups that have ended, by result: ok or error", metrics.backups.clone());
+        for (name, help, family) in metrics.schedules.all() {
+            registry.register(name, help, family.clone());
+        }
         *metrics.registry.lock() = registry;
         metrics
     }
@@ -93,6 +147,61 @@ impl Metrics {
         self.ready.get_or_create(&labels).set(status.ready_replicas.into());
         self.wanted.get_or_create(&labels).set(cluster.spec.replicas.into());
         self.available.get_or_create(&labels).set(i64::from(is_available));
+    }
+
+    /// Counts a backup that has just ended.
+    pub fn backup_seen(&self, backup: &EtcdBackup, status: &EtcdBackupStatus, before: Option<Phase>) {
+        let result = match status.phase {
+            Some(Phase::Completed) => "ok",
+            Some(Phase::Failed) => "error",
+            Some(Phase::Pending | Phase::Running) | None => return,
+        };
+        if status.phase != before {
+            let cluster = backup.spec.cluster_name.clone();
+            let ended = Ended { namespace: backup.namespace().unwrap_or_default(), cluster, result };
+            self.backups.get_or_create(&ended).inc();
+        }
+    }
+
+    pub fn schedule_seen(
+        &self,
+        schedule: &EtcdBackupSchedule,
+        status: &EtcdBackupScheduleStatus,
+        recorded: Option<&Recorded>,
+    ) {
+        let labels = Schedule {
+            namespace: schedule.namespace().unwrap_or_default(),
+            cluster: schedule.spec.cluster_name.clone(),
+            schedule: schedule.name_any(),
+        };
+        let gauges = &self.schedules;
+        gauges.shown.lock().insert(schedule.uid().unwrap_or_default(), labels.clone());
+        if let Some(success) = &status.last_success {
+            gauges.last_success.get_or_create(&labels).set(success.finished.0.as_second());
+            gauges.last_revision.get_or_create(&labels).set(success.revision);
+            gauges.last_duration.get_or_create(&labels).set(success.duration_seconds);
+        }
+        gauges.failures.get_or_create(&labels).set(status.consecutive_failures.into());
+        gauges.kept.get_or_create(&labels).set(status.backups);
+        if let Some(recorder) = &status.recorder {
+            gauges.gap.get_or_create(&labels).set(i64::from(recorder.gap.is_some()));
+        }
+        if let Some(time) = recorded.and_then(|recorded| recorded.recorded_to.as_ref()?.time) {
+            gauges.recorded.get_or_create(&labels).set(time.as_second());
+        }
+    }
+
+    /// Drops what is about other schedules than these.
+    pub fn retain_schedules(&self, uids: &HashSet<String>) {
+        self.schedules.shown.lock().retain(|uid, labels| {
+            let stays = uids.contains(uid);
+            if !stays {
+                self.schedules.all().iter().for_each(|(_, _, family)| {
+                    family.remove(labels);
+                });
+            }
+            stays
+        });
     }
 
     /// Drops what is about others than these uids.

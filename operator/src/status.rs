@@ -6,13 +6,13 @@ use kube::ResourceExt;
 
 use crate::crd::condition::{self, Reason};
 use crate::crd::member::Begins;
-use crate::crd::status::{EtcdClusterStatus, MemberStatus, Phase, RecoveryStatus, Role, Step};
+use crate::crd::status::{EtcdClusterStatus, MemberStatus, Phase, RecoveryStatus, RestoredStatus, Role, Step};
 use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, label};
 use crate::desired::name;
 use crate::observe::etcd::quorum;
 use crate::observe::{Etcd, Member, View, World, pod};
-use crate::plan::{Decision, version};
+use crate::plan::{Decision, migrate, version};
 
 /// The status after a decision. Times change only with what they are about, so that a cluster at rest is written once.
 pub fn of(world: &World, decision: &Decision) -> EtcdClusterStatus {
@@ -35,7 +35,13 @@ pub fn of(world: &World, decision: &Decision) -> EtcdClusterStatus {
         ready_replicas: count(ready),
         voters: view.map_or(before.voters, |view| count(view.voters().count())),
         selector: Some(format!("{}={name}", label::CLUSTER)),
-        cluster_id: before.cluster_id.clone().or_else(|| Some(format!("{:x}", view?.cluster_id))),
+        cluster_id: match (&world.order, view) {
+            // The old one stays until there is a new one.
+            (Some(_), Some(view)) => Some(format!("{:x}", view.cluster_id)),
+            _ => before.cluster_id.clone().or_else(|| Some(format!("{:x}", view?.cluster_id))),
+        },
+        restored: restored(world).or_else(|| before.restored.clone()),
+        migration: migrate::status(world),
         leader: view.and_then(|view| view.row(view.leader())).map(|row| row.name.clone()),
         version: view.and_then(oldest_version).or_else(|| before.version.clone()),
         image: Some(version::choose(world).image),
@@ -100,6 +106,13 @@ fn of_member(member: &Member, view: Option<&View>) -> MemberStatus {
     }
 }
 
+/// As the container said that fetched the data.
+fn restored(world: &World) -> Option<RestoredStatus> {
+    let said = world.members.iter().filter_map(|member| member.pod.as_ref()).find_map(pod::fetched)?;
+    let report: serde_json::Value = said.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
+    serde_json::from_value(report.get("restored")?.clone()).ok()
+}
+
 /// Counted before the survivor serves again, so that a consent is spent before it could be used twice.
 fn recovery(world: &World, before: Option<&RecoveryStatus>) -> Option<RecoveryStatus> {
     let survivor = world.members.iter().find(|member| member.object.spec.begins == Begins::Recovering);
@@ -134,7 +147,7 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
     let (ready, voters) = view.map_or((0, 0), |view| (view.ready_voters().len(), view.voters().count()));
     // Clients are sent to pods that Kubernetes has found ready.
     let has_endpoint = world.members.iter().filter_map(|member| member.pod.as_ref()).any(pod::is_ready);
-    let serves = voters > 0 && ready >= quorum(voters) && has_endpoint;
+    let serves = voters > 0 && ready >= quorum(voters) && has_endpoint && !migrate::is_under_way(&world.cluster);
     let own = view.map_or(0, |view| world.own_voters(view).filter(|row| view.is_ready(row.id)).count());
     let lacks_members = world.wanted() > 0 && own < world.wanted();
     let alarm = matches!(situation.reason, Reason::NoSpace | Reason::Corrupt);

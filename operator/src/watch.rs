@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
 
 use crate::act;
 use crate::backoff::Backoff;
 use crate::certificates::keep;
-use crate::crd::{EtcdCluster, label};
+use crate::crd::{EtcdBackup, EtcdBackupSchedule, EtcdCluster, EtcdRestore, label};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::observe::cache::{self, Caches};
 use crate::observe::secrets::Secrets;
-use crate::reconcile::{Context, Error, TROUBLED, reconcile};
+use crate::reconcile::{self, Context, Error, TROUBLED};
 use crate::serve::Health;
 use crate::unwatched::Unwatched;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// Of members whose resource names none.
     pub image: String,
+    /// Of what carries backups.
+    pub worker_image: String,
     /// The name in Events.
     pub identity: String,
 }
@@ -44,59 +47,96 @@ pub async fn run(
     settings: Settings,
     metrics: Arc<Metrics>,
     health: Health,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let namespace = settings.namespace.as_deref();
-    let (members, member_events) = cache::watch(&client, namespace);
-    let (pods, pod_events) = cache::watch(&client, namespace);
-    let (volumes, volume_events) = cache::watch(&client, namespace);
-    let (services, service_events) = cache::watch(&client, namespace);
-    let (budgets, budget_events) = cache::watch(&client, namespace);
-    let caches = Caches { members, pods, volumes, services, budgets };
-    let context = Context {
+    let (members, member_events) = cache::watch(&client, namespace, cache::ours());
+    let (pods, pod_events) = cache::watch(&client, namespace, cache::ours());
+    let (volumes, volume_events) = cache::watch(&client, namespace, cache::ours());
+    let (services, service_events) = cache::watch(&client, namespace, cache::ours());
+    let (budgets, budget_events) = cache::watch(&client, namespace, cache::ours());
+    // Each is told to one controller: what another has to hear of is watched twice.
+    let (backups, backup_events) = cache::watch::<EtcdBackup>(&client, namespace, cache::all());
+    let made_events = cache::events::<EtcdBackup>(&client, namespace, cache::ours());
+    let (schedules, schedule_events) = cache::watch::<EtcdBackupSchedule>(&client, namespace, cache::all());
+    let (restores, restore_events) = cache::watch::<EtcdRestore>(&client, namespace, cache::all());
+    let order_events = cache::events::<EtcdRestore>(&client, namespace, cache::all());
+    let job_events = cache::events::<Job>(&client, namespace, cache::ours());
+    let caches =
+        Caches { members, pods, volumes, services, budgets, backups: backups.clone(), restores: restores.clone() };
+    let ready = {
+        let caches = caches.clone();
+        async move {
+            if caches.synced().await.is_ok() {
+                health.is_ready();
+            }
+        }
+    };
+    let (clusters, cluster_events) = cache::watch_clusters(&client, namespace);
+    let context = Arc::new(Context {
         client: client.clone(),
         image: settings.image,
-        caches: caches.clone(),
+        worker_image: settings.worker_image,
+        caches,
+        clusters: clusters.clone(),
+        schedules: schedules.clone(),
         secrets: Secrets::default(),
         backoff: Backoff::default(),
         events: Events::new(client.clone(), &settings.identity),
         metrics,
         unwatched: Unwatched::default(),
-    };
-    let ready = async {
-        if caches.synced().await.is_ok() {
-            health.is_ready();
-        }
-    };
-    let (clusters, cluster_events) = cache::watch_clusters(&client, namespace);
-    let context = Arc::new(context);
-    let tidy = tidy(context.clone(), clusters.clone());
-    let controller = Controller::for_stream(cluster_events, clusters)
-        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+    });
+    let stop = stop.shared();
+    let config = || Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    let of_clusters = Controller::for_stream(cluster_events, clusters)
+        .with_config(config())
         .watches_stream(member_events, cluster_of)
         .watches_stream(pod_events, cluster_of)
         .watches_stream(volume_events, cluster_of)
         .watches_stream(service_events, cluster_of)
         .watches_stream(budget_events, cluster_of)
+        .watches_stream(order_events, |order: EtcdRestore| {
+            Some(ObjectRef::new(&order.spec.cluster_name).within(&order.namespace()?))
+        })
+        .graceful_shutdown_on(stop.clone())
+        .run(reconcile::cluster::reconcile, error_policy, context.clone())
+        .for_each(said);
+    let of_backups = Controller::for_stream(backup_events, backups)
+        .with_config(config())
+        .watches_stream(job_events, |job: Job| named(&job, label::BACKUP))
+        .graceful_shutdown_on(stop.clone())
+        .run(reconcile::backup::reconcile, error_policy, context.clone())
+        .for_each(said);
+    let of_schedules = Controller::for_stream(schedule_events, schedules)
+        .with_config(config())
+        .watches_stream(made_events, |backup: EtcdBackup| named(&backup, label::SCHEDULE))
+        .graceful_shutdown_on(stop.clone())
+        .run(reconcile::schedule::reconcile, error_policy, context.clone())
+        .for_each(said);
+    let of_restores = Controller::for_stream(restore_events, restores)
+        .with_config(config())
         .graceful_shutdown_on(stop)
-        .run(reconcile, error_policy, context)
-        .for_each(async |result| {
-            // A failed reconcile has said so itself.
-            if let Err(error) = result {
-                tracing::debug!(error = &error as &dyn std::error::Error, "not reconciled");
-            }
-        });
+        .run(reconcile::order::reconcile, error_policy, context.clone())
+        .for_each(said);
+    let controllers = futures::future::join5(ready, of_clusters, of_backups, of_schedules, of_restores);
     tokio::select! {
-        _ = futures::future::join(ready, controller) => {}
-        () = tidy => {}
+        _ = controllers => {}
+        () = tidy(context) => {}
+    }
+}
+
+/// A failed reconcile has said so itself.
+async fn said<T, E: std::error::Error + 'static>(result: Result<T, E>) {
+    if let Err(error) = result {
+        tracing::debug!(error = &error as &dyn std::error::Error, "not reconciled");
     }
 }
 
 /// Memory of clusters that are gone is given back now and then: that they went may have been missed.
-async fn tidy(context: Arc<Context>, clusters: Store<EtcdCluster>) {
+async fn tidy(context: Arc<Context>) {
     loop {
         tokio::time::sleep(TIDY).await;
-        context.retain(&clusters.state());
+        context.retain();
     }
 }
 
@@ -105,11 +145,20 @@ fn cluster_of<K: Resource<DynamicType = ()>>(object: K) -> Option<ObjectRef<Etcd
     Some(ObjectRef::new(cluster).within(&object.namespace()?))
 }
 
-fn error_policy(cluster: Arc<EtcdCluster>, error: &Error, context: Arc<Context>) -> Action {
+/// The object that a label names.
+fn named<K, O>(object: &K, key: &str) -> Option<ObjectRef<O>>
+where
+    K: Resource<DynamicType = ()>,
+    O: Resource<DynamicType = ()>,
+{
+    Some(ObjectRef::new(object.labels().get(key)?).within(&object.namespace()?))
+}
+
+fn error_policy<K: Resource<DynamicType = ()>>(object: Arc<K>, error: &Error, context: Arc<Context>) -> Action {
     Action::requeue(match error {
         Error::Certificates(keep::Error::Trouble(_)) => TROUBLED,
         // Members refuse until they have found each other, which takes seconds.
-        Error::Act(act::Error::Etcd(_)) => context.backoff.next(&cluster.uid().unwrap_or_default()).min(REFUSED),
-        _ => context.backoff.next(&cluster.uid().unwrap_or_default()),
+        Error::Act(act::Error::Etcd(_)) => context.backoff.next(&object.uid().unwrap_or_default()).min(REFUSED),
+        _ => context.backoff.next(&object.uid().unwrap_or_default()),
     })
 }

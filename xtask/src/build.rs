@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::place::Place;
 use crate::run::{self, Failure};
 
-const PACKAGES: [&str; 4] = ["quorate-server", "quorate-ctl", "quorate-operator", "quorate-plugin"];
+const PACKAGES: [&str; 5] = ["quorate-server", "quorate-ctl", "quorate-backup", "quorate-operator", "quorate-plugin"];
 
 /// Builds and copies.
 pub fn binaries(place: &Place) -> Result<(), Failure> {

@@ -30,19 +30,26 @@ const GROUPS: [Group; 2] = [
         dockerfile: "Dockerfile",
         images: &["server", "debug", "operator"],
         sources: &["scripts/image-root"],
-        binaries: &[("etcd", false), ("etcdctl", false), ("etcdutl", false), ("quorate-operator", true)],
+        binaries: &[
+            ("etcd", false),
+            ("etcdctl", false),
+            ("etcdutl", false),
+            ("quorate-operator", true),
+            ("quorate-backup", true),
+        ],
         lay_out: lay_out_ours,
     },
     Group {
         name: "foreign",
         dockerfile: "e2e/images/Dockerfile",
-        images: &["pause", "coredns", "upstream-etcd"],
+        images: &["pause", "coredns", "upstream-etcd", "versitygw"],
         sources: &["e2e/images/pause.c"],
         binaries: &[
             ("tools/coredns", false),
             ("tools/etcd", false),
             ("tools/etcdctl", false),
             ("tools/etcdutl", false),
+            ("tools/versitygw", false),
         ],
         lay_out: lay_out_foreign,
     },
@@ -114,7 +121,7 @@ fn lay_out_ours(place: &Place, context: &Path) -> Result<(), Failure> {
 }
 
 fn lay_out_foreign(place: &Place, context: &Path) -> Result<(), Failure> {
-    for name in ["coredns", "etcd", "etcdctl", "etcdutl"] {
+    for name in ["coredns", "etcd", "etcdctl", "etcdutl", "versitygw"] {
         std::fs::copy(place.tools().join(name), context.join(name)).map_err(Failure::io(format!("copying {name}")))?;
     }
     let mut command = run::command(place, "cc", &["-static", "-Os", "-s", "-Wall", "-Werror", "-o"]);

@@ -22,7 +22,7 @@ struct Group {
 }
 
 /// The quickest first.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group {
         name: "etcd",
         ldflags: "-s -w",
@@ -42,6 +42,11 @@ const GROUPS: [Group; 5] = [
     },
     Group { name: "coredns", ldflags: "-s -w", tools: &[("coredns", "github.com/coredns/coredns")] },
     Group { name: "helm", ldflags: "-s -w", tools: &[("helm", "helm.sh/helm/v3/cmd/helm")] },
+    Group {
+        name: "versitygw",
+        ldflags: "-s -w",
+        tools: &[("versitygw", "github.com/versity/versitygw/cmd/versitygw")],
+    },
     Group {
         name: "kubernetes",
         // kubectl refuses the version that an unstamped build carries.

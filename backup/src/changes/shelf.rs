@@ -2,17 +2,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{Chunk, Malformed, Name};
 use crate::layout;
-use crate::manifest::Manifest;
+use crate::manifest::{BYTES_MAX, Compression, Encryption, Manifest};
 use crate::report::Reason;
-
-/// Some 200 GB in parts have less.
-const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+use crate::seal::{self, Keys, Seal};
+use crate::store;
 
 /// Names of one cluster's chunks that are read; 48 bytes each. Pruning keeps them far below.
 const NAMES_MAX: usize = 500_000;
@@ -20,11 +19,13 @@ const NAMES_MAX: usize = 500_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ShelfError {
     #[error("the store fails")]
-    Store(#[from] object_store::Error),
+    Store(#[source] store::Cause),
     #[error("the chunk {name} is damaged")]
     Chunk { name: Name, source: Malformed },
     #[error("the chunk {0} is altered: its checksum is another")]
     Altered(Name),
+    #[error("the chunk {name} can't be sealed or opened")]
+    Seal { name: String, source: seal::Error },
     #[error("the store has more than {NAMES_MAX} chunks of this cluster: prune its backups")]
     TooMany,
 }
@@ -32,10 +33,18 @@ pub enum ShelfError {
 impl ShelfError {
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Store(_) => Reason::StoreUnavailable,
+            Self::Store(error) => store::reason(&error.0),
+            Self::Seal { source: seal::Error::KeyMissing | seal::Error::KeyWrong(_), .. } => Reason::KeyMissing,
+            Self::Seal { .. } => Reason::BackupDamaged,
             Self::Chunk { .. } | Self::Altered(_) => Reason::BackupDamaged,
             Self::TooMany => Reason::Other,
         }
+    }
+}
+
+impl From<object_store::Error> for ShelfError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error.into())
     }
 }
 
@@ -44,15 +53,23 @@ impl ShelfError {
 pub struct Shelf {
     store: Arc<dyn ObjectStore>,
     cluster_id: u64,
+    seal: Seal,
+    keys: Keys,
 }
 
 impl Shelf {
     pub fn new(store: Arc<dyn ObjectStore>, cluster_id: u64) -> Self {
-        Self { store, cluster_id }
+        let seal = Seal { compression: Compression::Zstd, recipients: Vec::new() };
+        Self { store, cluster_id, seal, keys: Keys::default() }
+    }
+
+    /// With chunks that are encrypted for some, and opened with somebody's key.
+    pub fn encrypted(self, recipients: Vec<age::x25519::Recipient>, keys: Keys) -> Self {
+        Self { seal: Seal { recipients, ..self.seal }, keys, ..self }
     }
 
     fn folder(&self) -> String {
-        format!("{}/{:x}", layout::CHANGES, self.cluster_id)
+        layout::changes_of(&format!("{:x}", self.cluster_id))
     }
 
     pub fn cluster_id(&self) -> u64 {
@@ -85,7 +102,7 @@ impl Shelf {
         let mut listed = self.store.list(Some(&Path::from(layout::BACKUPS)));
         let mut newest = None;
         while let Some(object) = listed.try_next().await? {
-            if object.location.filename() != Some(layout::MANIFEST) || object.size > MANIFEST_BYTES_MAX {
+            if object.location.filename() != Some(layout::MANIFEST) || object.size > BYTES_MAX {
                 continue;
             }
             let text = self.store.get(&object.location).await?.bytes().await?;
@@ -99,14 +116,15 @@ impl Shelf {
     }
 
     pub fn seal(&self, chunk: &Chunk) -> Result<(Name, Bytes), ShelfError> {
-        let bytes = Bytes::from(chunk.encode_to_vec());
+        let sealed = self.seal.seal(chunk.encode_to_vec().as_slice(), Vec::new());
+        let (_, _, bytes) = sealed.map_err(|source| ShelfError::Seal { name: String::new(), source })?;
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-        Ok((Name::of(chunk, &sha256), bytes))
+        Ok((Name::of(chunk, &sha256), bytes.into()))
     }
 
     pub async fn write(&self, name: &Name, bytes: Bytes) -> Result<(), ShelfError> {
         let path = Path::from(format!("{}/{name}", self.folder()));
-        match self.store.put_opts(&path, bytes.into(), PutMode::Create.into()).await {
+        match store::put_once(&*self.store, &path, &bytes).await {
             // Its name has its checksum: an earlier try has arrived.
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             result => Ok(result.map(|_| ())?),
@@ -119,7 +137,13 @@ impl Shelf {
         if !name.is_of(&Sha256::digest(&bytes).into()) {
             return Err(ShelfError::Altered(*name));
         }
-        Chunk::open(bytes).map_err(|source| ShelfError::Chunk { name: *name, source })
+        // What is encrypted says so.
+        let encryption = if bytes.starts_with(b"age-encryption.org/") { Encryption::Age } else { Encryption::None };
+        let mut opened = Vec::new();
+        self.keys
+            .open(self.seal.compression, encryption, bytes.as_ref(), &mut opened)
+            .map_err(|source| ShelfError::Seal { name: name.to_string(), source })?;
+        Chunk::open(opened.into()).map_err(|source| ShelfError::Chunk { name: *name, source })
     }
 
     /// None if it can't be opened: the recorder need not have the key to what it writes, and goes on behind a damaged chunk.
@@ -127,7 +151,7 @@ impl Shelf {
         match self.read(name).await {
             Ok(chunk) => Ok(Some(chunk)),
             Err(error @ (ShelfError::Store(_) | ShelfError::TooMany)) => Err(error),
-            Err(error @ (ShelfError::Chunk { .. } | ShelfError::Altered(_))) => {
+            Err(error @ (ShelfError::Chunk { .. } | ShelfError::Altered(_) | ShelfError::Seal { .. })) => {
                 tracing::warn!(%name, %error, "the newest chunk can't be read");
                 Ok(None)
             }

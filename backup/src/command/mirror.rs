@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -53,7 +54,7 @@ pub enum Error {
 
 impl Mirror {
     /// Until it is dropped, which it may be at any time: it goes on where it was. Only a mistake ends it by itself.
-    pub async fn run(self) -> Result<(), Error> {
+    pub async fn run(self) -> Result<Infallible, Error> {
         let Self { from, from_cacert, from_cert, from_key, to, to_cacert, to_cert, to_key, listen, token_file } = self;
         let failed = |source| Error::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;

@@ -5,14 +5,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::Shelf;
-use crate::etcd::Members;
+use crate::etcd::{self, Members};
 use crate::record::{self, Board, Recorder, Settings, serve};
 
 /// Keeps what is written to a cluster, until it is stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Record {
     /// Of the cluster, as hexadecimal digits; another is refused
-    #[arg(long, value_name = "HEX", value_parser = parse_hex)]
+    #[arg(long, value_name = "HEX", value_parser = etcd::parse_id)]
     pub cluster_id: u64,
 
     /// Milliseconds between writes, if there is anything to write
@@ -46,8 +46,4 @@ impl Record {
             served = serve::serve(listener, board) => served.map_err(failed),
         }
     }
-}
-
-fn parse_hex(text: &str) -> Result<u64, std::num::ParseIntError> {
-    u64::from_str_radix(text, 16)
 }

@@ -15,7 +15,7 @@ const SNAPSHOT: &str = "snapshot.db";
 #[derive(Clone, Debug, clap::Args)]
 pub struct Restore {
     /// The backup; the newest that isn't beyond what is wanted if not given
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = crate::layout::parse_id)]
     pub id: Option<String>,
 
     /// All that had been received at this time, such as 2026-11-28T05:00:00Z

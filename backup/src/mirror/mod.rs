@@ -16,7 +16,6 @@ mod gather;
 mod keep;
 mod lease;
 mod member;
-
 mod request;
 mod revision;
 mod serve;

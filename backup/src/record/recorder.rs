@@ -12,6 +12,7 @@ use super::status::{Board, Gap, RecordedTo, Source};
 use super::watch::{Member, Watch};
 use crate::changes::{Gatherer, Lease, Shelf, ShelfError, Start, Trouble};
 use crate::etcd::Members;
+use crate::report::sentence;
 
 /// When nothing has come for so long, a chunk says that.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ impl Recorder {
                 }
                 Err(error @ Error::WrongCluster { .. }) => return Err(error),
                 Err(error) => {
-                    let words = describe(&error);
+                    let words = sentence(&error);
                     tracing::warn!(error = words, "not recording");
                     self.board.watch_failed();
                     self.board.trouble(Source::Cluster, Some(words));
@@ -113,7 +114,7 @@ impl Recorder {
                 () = stop.cancelled() => {
                     // Without answers about leases, the chunk is written nevertheless.
                     if let Err(error) = self.cut(&watch).await {
-                        tracing::warn!(error = describe(&error), "leases are not asked about");
+                        tracing::warn!(error = sentence(&error), "leases are not asked about");
                     }
                     return Ok(End::Stopped);
                 }
@@ -238,7 +239,7 @@ impl Recorder {
                 self.board.trouble(Source::Store, None);
             }
             Err(error) => {
-                let words = describe(&error);
+                let words = sentence(&error);
                 tracing::warn!(error = words, "a chunk is not written yet");
                 self.board.store_failed();
                 self.board.trouble(Source::Store, Some(words));
@@ -290,9 +291,4 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }

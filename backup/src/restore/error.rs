@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::changes::{Reached, ShelfError};
-use crate::etcd;
 use crate::report::Reason;
+use crate::{carry, etcd};
 
 /// Why there is no data folder.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,8 @@ pub enum Error {
     Cut,
     #[error("the snapshot is not what the member has sent: its checksum is another")]
     Checksum,
+    #[error(transparent)]
+    Carry(#[from] carry::Error),
     #[error("the work was given up")]
     GivenUp,
 }
@@ -60,6 +62,7 @@ impl Error {
             }
             Self::Connect(etcd::Error::Address { .. } | etcd::Error::Certificates(_)) => Reason::InvalidArguments,
             Self::NoSpace { .. } => Reason::NoSpace,
+            Self::Carry(error) => error.reason(),
             Self::Missing(_) | Self::Made(quorate_restore::Error::Compacted { .. }) => Reason::ChangesMissing,
             Self::Snapshot(_) | Self::Checksum => Reason::BackupDamaged,
             Self::Shelf(error) => error.reason(),

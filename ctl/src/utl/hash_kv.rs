@@ -7,6 +7,7 @@ use quorate_ctl::{
 };
 use quorate_format::{
     bbolt::{Bucket, Reader, Row},
+    contents::{self, Contents},
     hash_kv::{Hasher, KeepSet},
     revision::RevisionKey,
 };
@@ -45,20 +46,11 @@ impl HashKv {
 fn hash(reader: &Reader, revision: i64) -> Result<Hash, String> {
     let say = |error| source::describe(&error);
     let keys = reader.bucket(b"key").map_err(say)?;
-    let last = match &keys {
-        Some(keys) => keys.last().map_err(say)?,
-        None => None,
-    };
-    let last_main = match last {
-        Some(row) => parse(&row.key)?.revision.main,
-        None => 0,
-    };
-    let finished = compaction(reader, b"finishedCompactRev")?;
-    let scheduled = compaction(reader, b"scheduledCompactRev")?;
-    // A server carries on a compaction that was only scheduled, so that its revision counts from then on.
-    let compact_revision = finished.unwrap_or(-1).max(scheduled.filter(|revision| *revision > 0).unwrap_or(-1));
-    // An empty store is at revision 1. What a compaction removed may have been the newest.
-    let current_revision = last_main.max(compact_revision).max(1);
+    let Contents { revision: current_revision, compact_revision } =
+        contents::of(reader).map_err(|error| match error {
+            contents::Error::Database(error) => say(error),
+            contents::Error::Row(_) => error.to_string(),
+        })?;
 
     if revision > 0 && revision < compact_revision {
         return Err("mvcc: required revision has been compacted".into());
@@ -97,14 +89,6 @@ fn each_row(
         each(parse(&row.key)?, &row)?;
     }
     Ok(())
-}
-
-/// A revision in the `meta` bucket.
-fn compaction(reader: &Reader, name: &[u8]) -> Result<Option<i64>, String> {
-    let say = |error| source::describe(&error);
-    let Some(meta) = reader.bucket(b"meta").map_err(say)? else { return Ok(None) };
-    let Some(value) = meta.get(name).map_err(say)? else { return Ok(None) };
-    Ok(Some(parse(&value)?.revision.main))
 }
 
 fn parse(bytes: &[u8]) -> Result<RevisionKey, String> {

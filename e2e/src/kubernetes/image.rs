@@ -22,6 +22,8 @@ pub enum Image {
     Pause,
     /// The name server.
     Coredns,
+    /// An S3 store.
+    Versitygw,
 }
 
 impl Image {
@@ -41,6 +43,7 @@ impl Image {
             Image::UpstreamEtcd => "upstream-etcd",
             Image::Pause => "pause",
             Image::Coredns => "coredns",
+            Image::Versitygw => "versitygw",
         }
     }
 
@@ -58,7 +61,7 @@ impl Image {
             }
             Image::Operator => vec![format!("ghcr.io/quorate/quorate-operator:{release}")],
             Image::UpstreamEtcd => vec![format!("quorate.test/{}:{SERVED}", self.stem())],
-            Image::Debug | Image::Pause | Image::Coredns => Vec::new(),
+            Image::Debug | Image::Pause | Image::Coredns | Image::Versitygw => Vec::new(),
         }
     }
 

@@ -83,11 +83,17 @@ impl Operated {
 
     /// With this number of nodes.
     pub async fn start(nodes: usize) -> Result<Operated, Error> {
+        Operated::with_images(nodes, &[]).await
+    }
+
+    /// With more images than those that every test needs.
+    pub async fn with_images(nodes: usize, images: &[Image]) -> Result<Operated, Error> {
         let image = Image::server(Flavour::under_test());
-        let kubernetes = Kubernetes::builder().nodes(nodes).image(image).start().await?;
+        let builder = Kubernetes::builder().nodes(nodes).image(image).image(Image::Operator);
+        let kubernetes = images.iter().fold(builder, |builder, image| builder.image(*image)).start().await?;
         let folder = binaries::repository().join("crds").display().to_string();
         kubernetes.kubectl(&["apply", "--server-side", "--filename", &folder]).await?.success()?;
-        for kind in ["etcdclusters", "etcdmembers"] {
+        for kind in ["etcdclusters", "etcdmembers", "etcdbackups", "etcdbackupschedules", "etcdrestores"] {
             let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.quorate.io");
             kubernetes.api().until(kind, LIMIT, &path, |definition| is_true(definition, "Established")).await?;
         }
@@ -100,7 +106,7 @@ impl Operated {
     pub fn launch(&mut self) -> Result<(), Error> {
         let Runs::Process(operator) = &mut self.operator else { return Ok(()) };
         let mut command = self.kubernetes.command(&binaries::operator()?);
-        command.args(["run", "--image", &self.image.name()]);
+        command.args(["run", "--image", &self.image.name(), "--worker-image", &Image::Operator.name()]);
         let log = self.kubernetes.folder().join("logs/operator.log");
         *operator = Some(Process::start("operator", command, &log)?);
         Ok(())

@@ -271,7 +271,9 @@ async fn a_cluster_comes_and_goes_by_helm_and_so_does_the_operator() {
 #[test]
 fn the_charts_definitions_are_those_of_the_operator() {
     let folder = binaries::repository();
-    for file in ["etcdclusters.yaml", "etcdmembers.yaml"] {
+    for file in
+        ["etcdclusters.yaml", "etcdmembers.yaml", "etcdbackups.yaml", "etcdbackupschedules.yaml", "etcdrestores.yaml"]
+    {
         let read = |folder: &Path| std::fs::read_to_string(folder.join(file)).unwrap();
         let same = read(&folder.join("crds")) == read(&folder.join("charts/quorate-operator/files/crds"));
         assert!(same, "{file} in the chart is not the one in crds/; `make fix` writes both");

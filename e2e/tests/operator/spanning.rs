@@ -40,10 +40,10 @@ fn resource(namespace: &str, members: &[&str], list: &str) -> Value {
                 "client": {"mode": "Secret", "serverSecret": "server", "clientSecret": "client"},
                 "peer": {"mode": "Secret", "secret": "peer"},
             },
-            "bootstrap": {
+            "bootstrap": {"spanning": {
                 "peerUrl": url(2380), "clientUrl": url(2379), "members": members,
                 "static": {"initialCluster": list, "token": "span"},
-            },
+            }},
         },
     })
 }

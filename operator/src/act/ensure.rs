@@ -12,7 +12,7 @@ use crate::crd::services::Budget;
 use crate::desired;
 use crate::observe::cache::{self, Caches};
 use crate::observe::{Etcd, Member, View, World};
-use crate::plan::presence;
+use crate::plan::{migrate, presence};
 
 pub async fn ensure_all(client: &Client, namespace: &str, world: &World, caches: &Caches) -> Result<(), Error> {
     let services = owned(world, cache::of(&caches.services, &world.cluster));
@@ -115,6 +115,7 @@ async fn label_voters(client: &Client, namespace: &str, world: &World, view: &Vi
     for member in &world.members {
         let Some(pod) = &member.pod else { continue };
         let votes = member.object.spec.leaves.is_none()
+            && !migrate::is_under_way(&world.cluster)
             && member.row(&view.rows).is_some_and(|row| !row.is_learner && !row.name.is_empty());
         let is_labelled = pod.labels().get(label::VOTER).is_some_and(|value| value == "true");
         if votes != is_labelled {

@@ -43,11 +43,14 @@ pub async fn perform(
         Step::Elect { member } => record(member, json!({"begins": Begins::Recovering})).await?,
         Step::Disarm { member } => record(member, json!({"begins": Begins::Joined})).await?,
         Step::Dismiss { member, why } => record(member, json!({"leaves": why})).await?,
+        Step::Reinstate { member } => record(member, json!({"leaves": null})).await?,
         Step::Readdress { member, peer_url } => record(member, json!({"peerUrl": peer_url})).await?,
         Step::Update { id, peer_url, .. } => leader(view, asked)?.update(*id, peer_url).await?,
         Step::Announce { peer_url, .. } => leader(view, asked)?.add_learner(peer_url).await?,
         Step::Promote { id, .. } => leader(view, asked)?.promote(*id).await?,
         Step::Remove { id, .. } => leader(view, asked)?.remove(*id).await?,
+        // No member is asked for it, but the mirror.
+        Step::CutOver => {}
         Step::HandOver { to, .. } => leader(view, asked)?.hand_over(*to).await?,
         Step::DeletePod { pod, uid } => {
             let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);

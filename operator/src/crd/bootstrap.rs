@@ -1,17 +1,100 @@
-//! How the first members find each other, when they are not all of one resource.
+//! What a cluster begins with, if it is not one empty member.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// For a cluster with members in several Kubernetes: each has an EtcdCluster that looks after its own members, and all have the same of
-/// one of `static`, `discovery` and `dns`. Without it, one member forms the cluster and the others join it.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+use super::backup::Selection;
+use super::store::{Encryption, Store, Worker};
+
+/// Without it, one empty member forms the cluster and the others join it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("[has(self.static), has(self.discovery), has(self.dns)].filter(given, given).size() == 1").message("bootstrap: give one of static, discovery and dns"),
-    validation = Rule::new("has(self.discovery) || (has(self.members) && self.members.size() > 0)").message("bootstrap.members: static and dns need the names of this resource's first members")
+    validation = Rule::new("!has(self.migrate)").message("bootstrap.migrate can't be used yet"),
+    validation = Rule::new("[has(self.spanning), has(self.restore), has(self.migrate)].filter(given, given).size() == 1").message("bootstrap: give one of spanning, restore and migrate")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Bootstrap {
+    /// For a cluster with members in several Kubernetes: how the first members find each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spanning: Option<Spanning>,
+
+    /// The data of a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Origin>,
+
+    /// The data of a running etcd, which is followed until `cutOver` is set. Reserved: what follows isn't there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<Migrate>,
+}
+
+/// Where restored data comes from.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("has(self.backupName) != has(self.store)").message("give either backupName or store"),
+    validation = Rule::new("!has(self.backupName) || !has(self.select) || !has(self.select.id)").message("select.id goes with store: an EtcdBackup has its own")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// An EtcdBackup in this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub backup_name: Option<String>,
+
+    /// Where backups are, when there is no EtcdBackup any more. `$(CLUSTER)` in the prefix is this cluster's name: name the one that was
+    /// backed up instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Store>,
+
+    /// Whose key opens encrypted backups, with `store`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+
+    /// Which backup, and up to where; the newest if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select: Option<Selection>,
+
+    /// How much the revision rises beyond the backup's. What happened after the backup was seen by clients with higher revisions than the
+    /// backup has: a jump beyond them, marked as compacted, makes watchers and caches begin anew. 0 keeps the backup's revision.
+    #[serde(default = "bump")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub bump_revision: i64,
+
+    /// The container that fetches the data.
+    #[serde(default)]
+    pub worker: Worker,
+}
+
+fn bump() -> i64 {
+    1_000_000_000
+}
+
+/// A running etcd of 3.4 or newer.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Migrate {
+    /// Its members, such as `https://10.0.0.1:2379`.
+    #[schemars(length(min = 1, max = 16), inner(regex(pattern = r"^https?://[^/]+:[0-9]{1,5}$"), length(max = 255)))]
+    pub endpoints: Vec<String>,
+
+    /// Secret with `ca.crt`, `tls.crt` and `tls.key` by which its members are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret: Option<String>,
+
+    /// The containers that copy and follow.
+    #[serde(default)]
+    pub worker: Worker,
+}
+
+/// For a cluster with members in several Kubernetes: each has an EtcdCluster that looks after its own members, and all have the same of
+/// one of `static`, `discovery` and `dns`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("[has(self.static), has(self.discovery), has(self.dns)].filter(given, given).size() == 1").message("bootstrap.spanning: give one of static, discovery and dns"),
+    validation = Rule::new("has(self.discovery) || (has(self.members) && self.members.size() > 0)").message("bootstrap.spanning.members: static and dns need the names of this resource's first members")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Spanning {
     /// By which members everywhere reach a member of this resource; its name takes the place of `$(MEMBER)`. The certificate of
     /// `tls.peer` has to be for it, see `extraNames`.
     #[schemars(regex(pattern = r"^https?://.*\$\(MEMBER\).*:[0-9]{1,5}$"), length(max = 255))]
@@ -56,7 +139,7 @@ pub struct StaticList {
 /// A discovery URL, or a token in the keys of another etcd.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("has(self.url) != (has(self.token) && has(self.endpoints) && self.endpoints.size() > 0)").message("bootstrap.discovery: give url, or token and endpoints")
+    validation = Rule::new("has(self.url) != (has(self.token) && has(self.endpoints) && self.endpoints.size() > 0)").message("bootstrap.spanning.discovery: give url, or token and endpoints")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Discovery {

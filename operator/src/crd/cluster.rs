@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
-use super::bootstrap::Bootstrap;
+use super::bootstrap::{Bootstrap, Migrate, Origin, Spanning};
 use super::pod::PodTemplate;
 use super::repair::{Recovery, Repair};
 use super::services::{Disruption, Monitoring, Services};
@@ -49,6 +49,7 @@ use super::tls::Tls;
     validation = Rule::new("self.storage.medium == oldSelf.storage.medium").message("storage.medium can't be changed"),
     validation = Rule::new("has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && (!has(self.storage.storageClassName) || self.storage.storageClassName == oldSelf.storage.storageClassName)").message("storage.storageClassName can't be changed"),
     validation = Rule::new("has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)").message("bootstrap can't be changed"),
+    validation = Rule::new("!oldSelf.cutOver || self.cutOver").message("cutOver can't be taken back: clients may have written"),
     validation = Rule::new("self.replicas > 0 || self.storage.medium == 'Disk'").message("replicas can't be 0 with storage.medium Memory: nothing would be kept"),
     validation = Rule::new("!has(self.etcd.quotaBackendBytes) || double(self.etcd.quotaBackendBytes) < quantity(self.storage.size).asApproximateFloat()").message("etcd.quotaBackendBytes must be less than storage.size, which holds the log too")
 )]
@@ -95,9 +96,13 @@ pub struct EtcdClusterSpec {
     #[serde(default)]
     pub auth: Auth,
 
-    /// For a cluster with members in several Kubernetes: how the first members find each other. It can't be changed.
+    /// What the cluster begins with, if it isn't empty. It can't be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
+
+    /// With `bootstrap.migrate`: nobody writes to the other etcd any more, and this cluster takes over as soon as it has everything.
+    #[serde(default)]
+    pub cut_over: bool,
 
     /// The members' pods.
     #[serde(default)]
@@ -130,6 +135,30 @@ pub struct EtcdClusterSpec {
 
 fn replicas() -> i32 {
     3
+}
+
+impl EtcdCluster {
+    /// As it said when it had formed.
+    pub fn formed_id(&self) -> Option<u64> {
+        u64::from_str_radix(self.status.as_ref()?.cluster_id.as_ref()?, 16).ok()
+    }
+}
+
+impl EtcdClusterSpec {
+    /// Other Kubernetes have members of it too.
+    pub fn spanning(&self) -> Option<&Spanning> {
+        self.bootstrap.as_ref()?.spanning.as_ref()
+    }
+
+    /// It begins with the data of a backup.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.bootstrap.as_ref()?.restore.as_ref()
+    }
+
+    /// It begins with the data of another etcd.
+    pub fn migrate(&self) -> Option<&Migrate> {
+        self.bootstrap.as_ref()?.migrate.as_ref()
+    }
 }
 
 /// A container image.

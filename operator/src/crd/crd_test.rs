@@ -128,7 +128,7 @@ fn a_cluster_that_spans_several_kubernetes_says_how_in_one_way() {
             "peerUrl": "https://$(MEMBER).east.test:2380", "clientUrl": "https://$(MEMBER).east.test:2379", "members": ["a"],
         });
         bootstrap.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        json!({"bootstrap": bootstrap})
+        json!({"bootstrap": {"spanning": bootstrap}})
     };
     let list = json!({"static": {"initialCluster": "a=https://a.east.test:2380", "token": "t"}});
     assert_eq!(refusal(bootstrap(list.clone()), None), None);
@@ -136,7 +136,7 @@ fn a_cluster_that_spans_several_kubernetes_says_how_in_one_way() {
     let both = json!({"static": list["static"], "discovery": {"url": "u"}});
     assert!(refusal(bootstrap(both), None).unwrap().contains("give one of static, discovery and dns"));
     let nobody = json!({"static": list["static"], "members": []});
-    assert!(refusal(bootstrap(nobody), None).unwrap().contains("bootstrap.members"));
+    assert!(refusal(bootstrap(nobody), None).unwrap().contains("bootstrap.spanning.members"));
     let half = json!({"discovery": {"token": "t"}});
     assert!(refusal(bootstrap(half), None).unwrap().contains("url, or token and endpoints"));
     let other = json!({"static": {"initialCluster": "b=https://b.east.test:2380", "token": "t"}});

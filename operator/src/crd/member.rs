@@ -42,6 +42,10 @@ pub struct EtcdMemberSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 
+    /// Uid of the EtcdRestore under which it was made; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+
     /// It is to leave the cluster, for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<Leaves>,
@@ -64,4 +68,6 @@ pub enum Begins {
 pub enum Leaves {
     ScaleDown,
     Replaced,
+    /// The data of a backup takes the place of the whole cluster's.
+    Restored,
 }

@@ -3,6 +3,7 @@
 //! - [`cluster`]: `EtcdCluster`, what users write. Its parts: [`storage`], [`settings`], [`tls`], [`mod@auth`], [`bootstrap`], [`pod`], [`services`],
 //!   [`repair`].
 //! - [`status`]: what they read of it. [`condition`]: the names of conditions and reasons, in one place.
+//! - [`mod@backup`], [`schedule`], [`restore`]: `EtcdBackup`, `EtcdBackupSchedule` and `EtcdRestore`. [`store`]: where backups are.
 //! - [`member`]: `EtcdMember`, the operator's own record of one member.
 //! - [`label`]: how the objects of a cluster are found.
 //! - [`mod@reference`]: the page about all fields, with what [`named`] finds beside the definitions.
@@ -10,6 +11,7 @@
 #![allow(clippy::duplicated_attributes, reason = "columns of a kind may have one type")]
 
 pub mod auth;
+pub mod backup;
 pub mod bootstrap;
 pub mod cluster;
 pub mod condition;
@@ -19,10 +21,13 @@ mod named;
 pub mod pod;
 pub mod reference;
 pub mod repair;
+pub mod restore;
+pub mod schedule;
 pub mod services;
 pub mod settings;
 pub mod status;
 pub mod storage;
+pub mod store;
 pub mod tls;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -30,18 +35,26 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+pub use backup::{EtcdBackup, EtcdBackupSpec};
 pub use cluster::{EtcdCluster, EtcdClusterSpec};
 pub use member::{EtcdMember, EtcdMemberSpec};
+pub use restore::{EtcdRestore, EtcdRestoreSpec};
+pub use schedule::{EtcdBackupSchedule, EtcdBackupScheduleSpec};
 
 pub const GROUP: &str = "quorate.io";
 
 /// The definitions to install, with the names of their files in `crds/`.
-pub fn definitions() -> [(&'static str, CustomResourceDefinition); 2] {
-    let mut cluster = EtcdCluster::crd();
-    let schemas =
-        cluster.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
-    schemas.for_each(terse);
-    [("etcdclusters.yaml", cluster), ("etcdmembers.yaml", EtcdMember::crd())]
+pub fn definitions() -> [(&'static str, CustomResourceDefinition); 5] {
+    let mut definitions = [
+        ("etcdclusters.yaml", EtcdCluster::crd()),
+        ("etcdmembers.yaml", EtcdMember::crd()),
+        ("etcdbackups.yaml", EtcdBackup::crd()),
+        ("etcdbackupschedules.yaml", EtcdBackupSchedule::crd()),
+        ("etcdrestores.yaml", EtcdRestore::crd()),
+    ];
+    let versions = definitions.iter_mut().flat_map(|(_, definition)| &mut definition.spec.versions);
+    versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()).for_each(terse);
+    definitions
 }
 
 /// Fields whose types are Kubernetes' own. With all their descriptions the definition would not fit into the annotation that

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 
 use super::named::{self, Named};
-use super::{EtcdCluster, EtcdMember, definitions};
+use super::{EtcdBackup, EtcdBackupSchedule, EtcdCluster, EtcdMember, EtcdRestore, definitions};
 
 /// Release of Kubernetes whose reference describes its own types.
 const KUBERNETES: &str = "v1.33";
@@ -22,9 +22,20 @@ links to its own reference.
 
 /// The whole page.
 pub fn markdown() -> String {
-    let named = [named::of::<EtcdCluster>(), named::of::<EtcdMember>()];
+    let named = all_named();
     let kinds = definitions().into_iter().zip(&named).map(|((_, definition), named)| kind(&definition, named));
     std::iter::once(INTRODUCTION.to_owned()).chain(kinds).collect::<Vec<_>>().join("\n")
+}
+
+/// As [`definitions`] has them.
+pub(crate) fn all_named() -> [BTreeMap<String, Named>; 5] {
+    [
+        named::of::<EtcdCluster>(),
+        named::of::<EtcdMember>(),
+        named::of::<EtcdBackup>(),
+        named::of::<EtcdBackupSchedule>(),
+        named::of::<EtcdRestore>(),
+    ]
 }
 
 fn kind(definition: &CustomResourceDefinition, named: &BTreeMap<String, Named>) -> String {

@@ -78,6 +78,14 @@ pub struct EtcdClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
 
+    /// The data that it began with, if that was a backup's or another etcd's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredStatus>,
+
+    /// The way here from another etcd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationStatus>,
+
     /// What members and clients show and trust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["secret"]))]
@@ -173,6 +181,65 @@ pub struct CertificateStatus {
     /// another.
     #[serde(default)]
     pub authorities: Vec<String>,
+}
+
+/// Data that was there before the cluster.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredStatus {
+    /// The backup's name in its store, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+
+    /// Of the cluster that had the data, as hexadecimal digits.
+    pub cluster_id: String,
+
+    /// The newest revision that was taken over.
+    pub revision: i64,
+
+    /// Until when changes were taken over, as RFC 3339, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+
+    /// Where the revision was raised to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bumped_to: Option<i64>,
+}
+
+/// The way here from another etcd.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationStatus {
+    /// How it is, in a word.
+    pub phase: MigrationPhase,
+
+    /// What stands in the way, or what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+
+    /// Revisions that are missing here: a power of ten, rounded down; 0 below 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+
+    /// The revision at which this cluster took over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+
+    /// etcd's hash of all keys at that revision, which both had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_kv: Option<i64>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MigrationPhase {
+    /// A first copy is made.
+    Copying,
+    /// What is written there is written here.
+    Following,
+    /// This cluster has taken over.
+    Done,
+    /// What is here is not what is there. Delete this cluster and its volumes and make it anew.
+    Diverged,
 }
 
 /// A new beginning after a quorum was lost for good.

@@ -3,13 +3,20 @@
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::origin::From;
 use super::{member, pod, services, volume};
 use crate::crd::member::Begins;
 use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, EtcdMember, label};
 
-const BUILD: pod::Build<'static> =
-    pod::Build { image: "image:1", restart_for: None, certificates: None, has_peer_certificates: true };
+const BUILD: pod::Build<'static> = pod::Build {
+    image: "image:1",
+    restart_for: None,
+    certificates: None,
+    has_peer_certificates: true,
+    from: &From::Nothing,
+    worker_image: "worker:1",
+};
 
 fn cluster(spec: Value) -> EtcdCluster {
     let mut cluster = EtcdCluster::new("a", serde_json::from_value(spec).unwrap());
@@ -204,7 +211,7 @@ fn spanning(how: Value) -> EtcdCluster {
         "members": ["east-1"],
     });
     bootstrap.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
-    cluster(json!({"replicas": 1, "bootstrap": bootstrap}))
+    cluster(json!({"replicas": 1, "bootstrap": {"spanning": bootstrap}}))
 }
 
 #[test]
@@ -233,7 +240,7 @@ fn first_members_of_a_cluster_that_spans_several_kubernetes_are_told_where_to_fi
         ),
     ] {
         let cluster = spanning(how);
-        let mut member = member::founding(&cluster, cluster.spec.bootstrap.as_ref().unwrap(), "east-1");
+        let mut member = member::founding(&cluster, cluster.spec.spanning().unwrap(), "east-1");
         let first = serde_json::to_value(pod::pod(&cluster, &member, &BUILD)).unwrap();
         let variables = first["spec"]["containers"][0]["env"].as_array().unwrap();
         assert_eq!(variables[0], json!({"name": "ETCD_PEER_SKIP_CLIENT_SAN_VERIFICATION", "value": "true"}));

@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 
 use super::name;
 use crate::crd::EtcdCluster;
-use crate::crd::bootstrap::Bootstrap;
+use crate::crd::bootstrap::Spanning;
 use crate::crd::label;
 use crate::crd::member::{Begins, EtcdMember, EtcdMemberSpec};
 use crate::crd::tls::Mode;
@@ -20,12 +20,12 @@ pub fn first(cluster: &EtcdCluster, name: &str) -> EtcdMember {
 }
 
 /// One of the first members of a cluster that spans several Kubernetes. Its token is everybody's.
-pub fn founding(cluster: &EtcdCluster, bootstrap: &Bootstrap, name: &str) -> EtcdMember {
+pub fn founding(cluster: &EtcdCluster, spanning: &Spanning, name: &str) -> EtcdMember {
     let peer_url = name::peer_url(cluster, name, cluster.spec.tls.peer.mode);
-    let list = bootstrap.static_list.as_ref().map(|list| list.initial_cluster.clone()).unwrap_or_default();
+    let list = spanning.static_list.as_ref().map(|list| list.initial_cluster.clone()).unwrap_or_default();
     let mut member = record(cluster, name, peer_url, Begins::Forming, Some(list));
-    let dns = bootstrap.dns.as_ref().map(|dns| &dns.token);
-    if let Some(token) = bootstrap.static_list.as_ref().map(|list| &list.token).or(dns) {
+    let dns = spanning.dns.as_ref().map(|dns| &dns.token);
+    if let Some(token) = spanning.static_list.as_ref().map(|list| &list.token).or(dns) {
         member.spec.token.clone_from(token);
     }
     member
@@ -58,6 +58,7 @@ fn record(
             begins,
             initial_cluster,
             id: None,
+            incarnation: None,
             leaves: None,
         },
     }

@@ -42,8 +42,8 @@ pub fn scheme(mode: Mode) -> &'static str {
 }
 
 pub fn peer_url(cluster: &EtcdCluster, member: &str, mode: Mode) -> String {
-    if let Some(bootstrap) = &cluster.spec.bootstrap {
-        return bootstrap.peer_url.replace(PLACEHOLDER, member);
+    if let Some(spanning) = cluster.spec.spanning() {
+        return spanning.peer_url.replace(PLACEHOLDER, member);
     }
     let namespace = cluster.namespace().unwrap_or_default();
     let host = host_of(member, &cluster.name_any(), &namespace);
@@ -55,8 +55,8 @@ pub fn is_secured(url: &str) -> bool {
 }
 
 pub fn client_url(cluster: &EtcdCluster, member: &EtcdMember) -> String {
-    if let Some(bootstrap) = &cluster.spec.bootstrap {
-        return bootstrap.client_url.replace(PLACEHOLDER, &member.name_any());
+    if let Some(spanning) = cluster.spec.spanning() {
+        return spanning.client_url.replace(PLACEHOLDER, &member.name_any());
     }
     format!("{}://{}:{CLIENT_PORT}", scheme(cluster.spec.tls.client.mode), host(member))
 }

@@ -12,8 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 
-use super::{flags, member, name};
-use crate::crd::bootstrap::Bootstrap;
+use super::origin::From;
+use super::{flags, member, name, origin};
+use crate::crd::bootstrap::Spanning;
 use crate::crd::member::Begins;
 use crate::crd::pod::AntiAffinity;
 use crate::crd::storage::Medium;
@@ -30,7 +31,7 @@ const FORCE: &str = "ETCD_FORCE_NEW_CLUSTER";
 const FAREWELL_SECONDS: i64 = 3;
 const SKIP_ADDRESSES: &str = "ETCD_PEER_SKIP_CLIENT_SAN_VERIFICATION";
 /// Where the volume is.
-const DATA: &str = "/var/lib/etcd";
+pub const DATA: &str = "/var/lib/etcd";
 
 /// What a pod is made of beside its resource.
 pub struct Build<'a> {
@@ -41,6 +42,10 @@ pub struct Build<'a> {
     pub certificates: Option<&'a str>,
     /// It can reach members by TLS.
     pub has_peer_certificates: bool,
+    /// What the first member begins with.
+    pub from: &'a From,
+    /// Of the container that fetches it.
+    pub worker_image: &'a str,
 }
 
 /// The pod of a member that may start.
@@ -57,6 +62,15 @@ pub fn pod(cluster: &EtcdCluster, member: &EtcdMember, build: &Build<'_>) -> Pod
     // How a member begins is no part of what it is meant to be: afterwards it means nothing to it.
     if let Some(container) = spec.containers.first_mut() {
         container.env.get_or_insert_default().extend(beginning(cluster, member));
+    }
+    if member.spec.begins == Begins::Forming
+        && let Some((errand, worker)) = origin::errand(build.from, member)
+    {
+        let fetches = errand.container(build.worker_image, &worker);
+        spec.init_containers.get_or_insert_default().push(fetches);
+        spec.volumes.get_or_insert_default().extend(errand.volumes);
+        spec.image_pull_secrets.get_or_insert_default().extend(worker.image_pull_secrets);
+        spec.service_account_name = worker.service_account_name;
     }
     Pod {
         metadata: ObjectMeta {
@@ -79,10 +93,10 @@ fn intent(spec: &PodSpec, labels: &BTreeMap<String, String>, annotations: &BTree
 }
 
 fn beginning(cluster: &EtcdCluster, member: &EtcdMember) -> Vec<EnvVar> {
-    if let (Some(bootstrap), Begins::Forming) = (&cluster.spec.bootstrap, member.spec.begins)
-        && bootstrap.static_list.is_none()
+    if let (Some(spanning), Begins::Forming) = (cluster.spec.spanning(), member.spec.begins)
+        && spanning.static_list.is_none()
     {
-        return searching(bootstrap, member);
+        return searching(spanning, member);
     }
     let state = if member.spec.begins == Begins::Forming { "new" } else { "existing" };
     let pairs = [
@@ -98,15 +112,15 @@ fn beginning(cluster: &EtcdCluster, member: &EtcdMember) -> Vec<EnvVar> {
 }
 
 /// It finds the other first members by a service, or by service records.
-fn searching(bootstrap: &Bootstrap, member: &EtcdMember) -> Vec<EnvVar> {
+fn searching(spanning: &Spanning, member: &EtcdMember) -> Vec<EnvVar> {
     let mut pairs = Vec::new();
-    if let Some(discovery) = &bootstrap.discovery {
+    if let Some(discovery) = &spanning.discovery {
         pairs.push(("ETCD_DISCOVERY", discovery.url.clone()));
         pairs.push(("ETCD_DISCOVERY_TOKEN", discovery.token.clone()));
         let endpoints = &discovery.endpoints;
         pairs.push(("ETCD_DISCOVERY_ENDPOINTS", (!endpoints.is_empty()).then(|| endpoints.join(","))));
     }
-    if let Some(dns) = &bootstrap.dns {
+    if let Some(dns) = &spanning.dns {
         pairs.push(("ETCD_DISCOVERY_SRV", Some(dns.domain.clone())));
         pairs.push(("ETCD_DISCOVERY_SRV_NAME", dns.service_name.clone()));
         pairs.push(("ETCD_INITIAL_CLUSTER_STATE", Some("new".to_owned())));
@@ -124,11 +138,11 @@ pub fn is_forced(pod: &Pod) -> bool {
 fn environment(cluster: &EtcdCluster) -> Vec<EnvVar> {
     // Between Kubernetes, addresses are translated: a member knows others by who signed for them. etcd has a flag for it since 3.6, and
     // before does not mind a variable that it doesn't know.
-    let translated = cluster.spec.bootstrap.is_some().then(|| variable(SKIP_ADDRESSES, "true".to_owned()));
+    let translated = cluster.spec.spanning().is_some().then(|| variable(SKIP_ADDRESSES, "true".to_owned()));
     translated.into_iter().chain(cluster.spec.etcd.extra_env.iter().cloned()).collect()
 }
 
-fn variable(key: &str, value: String) -> EnvVar {
+pub fn variable(key: &str, value: String) -> EnvVar {
     EnvVar { name: key.to_owned(), value: Some(value), value_from: None }
 }
 
@@ -179,16 +193,11 @@ fn container(cluster: &EtcdCluster, member: &EtcdMember, build: &Build<'_>) -> C
         resources: Some(cluster.spec.resources.clone()),
         volume_mounts: Some(mounts(cluster, build)),
         // A member with much to replay is slow to start, and none the worse for it.
-        startup_probe: Some(probe("/livez", 1, 1800)),
-        liveness_probe: Some(probe("/livez", 10, 6)),
-        readiness_probe: Some(probe("/readyz", 2, 2)),
+        startup_probe: Some(probe("/livez", name::METRICS_PORT, 1, 1800)),
+        liveness_probe: Some(probe("/livez", name::METRICS_PORT, 10, 6)),
+        readiness_probe: Some(probe("/readyz", name::METRICS_PORT, 2, 2)),
         lifecycle: farewell(cluster.spec.pod_template.termination_grace_period_seconds),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            read_only_root_filesystem: Some(true),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(confined()),
         // Ours writes its reason to stop there; of others the last lines of the log must do.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
@@ -202,11 +211,11 @@ fn farewell(grace_period_seconds: i64) -> Option<Lifecycle> {
     (seconds > 0).then(|| Lifecycle { pre_stop: Some(sleep), ..Lifecycle::default() })
 }
 
-fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
+pub fn probe(path: &str, port: i32, period_seconds: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::Int(name::METRICS_PORT),
+            port: IntOrString::Int(port),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period_seconds),
@@ -264,8 +273,18 @@ fn mounts(cluster: &EtcdCluster, build: &Build<'_>) -> Vec<VolumeMount> {
     std::iter::once(mount("data", DATA.to_owned())).chain(secrets).collect()
 }
 
+/// A container that can't become more than it is.
+pub fn confined() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
 /// Fits the Pod Security level `restricted`.
-fn restricted() -> PodSecurityContext {
+pub fn restricted() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),

@@ -22,3 +22,10 @@ pub fn bytes(quantity: &Quantity) -> Option<f64> {
     let number: f64 = number.parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number * unit)
 }
+
+/// With the largest unit that leaves a number above one.
+pub fn shown(bytes: i64) -> String {
+    let units = [("Pi", 1_i64 << 50), ("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+    let unit = units.into_iter().find(|(_, size)| bytes >= *size);
+    unit.map_or_else(|| bytes.to_string(), |(name, size)| format!("{:.1}{name}", bytes as f64 / size as f64))
+}

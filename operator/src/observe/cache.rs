@@ -15,7 +15,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::kubernetes::{Objects, gather};
-use crate::crd::{EtcdCluster, EtcdMember, label};
+use crate::crd::{EtcdBackup, EtcdCluster, EtcdMember, EtcdRestore, label};
 
 /// Objects with the operator's label.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct Caches {
     pub volumes: Store<PersistentVolumeClaim>,
     pub services: Store<Service>,
     pub budgets: Store<PodDisruptionBudget>,
+    pub backups: Store<EtcdBackup>,
+    pub restores: Store<EtcdRestore>,
 }
 
 impl Caches {
@@ -53,25 +55,51 @@ where
     store.state().into_iter().filter(is_its).map(Arc::unwrap_or_clone).collect()
 }
 
-/// A store, and the stream that fills it and tells of each change.
-pub fn watch<K>(
-    client: &Client,
-    namespace: Option<&str>,
-) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + use<K>)
-where
+/// What the operator made.
+pub fn ours() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY.0, label::MANAGED_BY.1))
+}
+
+/// What users make.
+pub fn all() -> watcher::Config {
+    watcher::Config::default()
+}
+
+/// What can be watched.
+pub trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
+impl<K> Watched for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + DeserializeOwned
         + Debug
         + Send
         + Sync
-        + 'static,
+        + 'static
 {
-    let ours = watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY.0, label::MANAGED_BY.1));
+}
+
+/// A store, and the stream that fills it and tells of each change.
+pub fn watch<K: Watched>(
+    client: &Client,
+    namespace: Option<&str>,
+    which: watcher::Config,
+) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + use<K>) {
     let (store, writer) = reflector::store();
     let forget = |object: &mut K| object.managed_fields_mut().clear();
-    let events = watcher(api::<K>(client, namespace), ours).modify(forget).default_backoff();
+    let events = watcher(api::<K>(client, namespace), which).modify(forget).default_backoff();
     (store, events.reflect(writer).touched_objects().boxed())
+}
+
+/// The stream alone: of what is kept already, or never looked at.
+pub fn events<K: Watched>(
+    client: &Client,
+    namespace: Option<&str>,
+    which: watcher::Config,
+) -> impl Stream<Item = Result<K, watcher::Error>> + Send + use<K> {
+    watcher(api::<K>(client, namespace), which).default_backoff().touched_objects().boxed()
 }
 
 /// All clusters. A change of the status alone, which the operator writes itself, is no event.

@@ -1,10 +1,12 @@
 //! What Kubernetes says about a member's pod.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
+use super::job;
 use crate::crd::label;
 use crate::desired::pod::CONTAINER;
+use crate::desired::worker;
 
 /// After the time that a pod has to end by itself, its node is taken for gone.
 const NODE_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -56,18 +58,23 @@ pub fn has_run(pod: &Pod) -> bool {
     })
 }
 
+/// What the container that fetched the member's first data said at its end.
+pub fn fetched(pod: &Pod) -> Option<String> {
+    let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
+    job::said(statuses.iter().find(|status| status.name == worker::CONTAINER)?)
+}
+
 /// What the server said when it ended last, if it has not served since.
 pub fn last_words(pod: &Pod) -> Option<String> {
     let status = container(pod)?;
-    let ended =
-        |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.as_ref()?.message.clone());
-    if status.ready { None } else { ended(&status.state).or_else(|| ended(&status.last_state)) }
+    if status.ready { None } else { job::said(status) }
 }
 
 /// What keeps it from running, in Kubernetes' words, and what the server said when it ended last; nothing while it is merely on its way.
 pub fn obstacle(pod: &Pod) -> Option<String> {
     let why = unstarted(pod)?;
-    let said = last_words(pod).map(|said| last_line(&said)).filter(|said| !said.is_empty());
+    let fetched = fetched(pod).and_then(|said| job::failure(&said)).map(|failure| failure.message);
+    let said = fetched.or_else(|| last_words(pod).map(|said| last_line(&said))).filter(|said| !said.is_empty());
     Some(said.map_or_else(|| why.clone(), |said| format!("{why}; at its last end it said: {said}")))
 }
 

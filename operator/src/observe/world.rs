@@ -7,10 +7,13 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::etcd::{Etcd, Row, View};
+use super::follower::Mirrored;
 use super::pod;
 use crate::certificates::Certificates;
-use crate::crd::storage::Medium;
+use crate::crd::member::Leaves;
+use crate::crd::storage::{Medium, Policy};
 use crate::crd::{EtcdCluster, EtcdMember};
+use crate::desired::origin::From;
 
 /// Everything that a plan is made from.
 #[derive(Clone, Debug)]
@@ -18,10 +21,20 @@ pub struct World {
     pub cluster: EtcdCluster,
     /// By name, ascending.
     pub members: Vec<Member>,
+    /// Members that make room for a backup's data: they don't run, and none of their data is lost yet.
+    pub retired: Vec<Member>,
+    /// Such a backup.
+    pub order: Option<Order>,
+    /// What the mirror of another etcd says; an error is why it says nothing.
+    pub mirrored: Option<Result<Mirrored, String>>,
     pub etcd: Etcd,
     pub now: Timestamp,
     /// Of members whose resource names none.
     pub default_image: String,
+    /// Of what carries data.
+    pub worker_image: String,
+    /// What the first member begins with.
+    pub from: From,
     pub certificates: Certificates,
     /// A name that no member has or ever had.
     pub fresh_name: String,
@@ -31,6 +44,16 @@ pub struct World {
 pub fn leaving(members: &[Member], rows: &[Row]) -> BTreeSet<u64> {
     let goes = |member: &&Member| member.pod.as_ref().is_none_or(pod::is_leaving);
     members.iter().filter(goes).filter_map(|member| Some(member.row(rows)?.id)).collect()
+}
+
+/// An EtcdRestore that has begun.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    pub name: String,
+    pub uid: String,
+    /// Of the cluster whose data is replaced.
+    pub replaces: u64,
+    pub old_volumes: Policy,
 }
 
 /// A member's objects.
@@ -48,13 +71,14 @@ impl World {
 
     /// As the cluster said when it had formed.
     pub fn cluster_id(&self) -> Option<u64> {
-        let text = self.cluster.status.as_ref()?.cluster_id.as_ref()?;
-        u64::from_str_radix(text, 16).ok()
+        let id = self.cluster.formed_id()?;
+        // What is replaced is no cluster any more.
+        self.order.as_ref().is_none_or(|order| order.replaces != id).then_some(id)
     }
 
     /// Some members are looked after by others.
     pub fn is_spanning(&self) -> bool {
-        self.cluster.spec.bootstrap.is_some()
+        self.cluster.spec.spanning().is_some()
     }
 
     /// This resource's, or a stranger's that is nobody's.
@@ -79,6 +103,11 @@ impl World {
 impl Member {
     pub fn name(&self) -> String {
         self.object.name_any()
+    }
+
+    /// It makes room for a backup's data.
+    pub fn is_retired(&self) -> bool {
+        self.object.spec.leaves == Some(Leaves::Restored)
     }
 
     pub fn id(&self) -> Option<u64> {

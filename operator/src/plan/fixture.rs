@@ -16,9 +16,10 @@ use super::{membership, presence, quorum};
 use crate::certificates::Certificates;
 use crate::crd::member::Begins;
 use crate::crd::{EtcdCluster, EtcdMember};
+use crate::desired::origin::From;
 use crate::desired::pod::CONTAINER;
 use crate::desired::{self, name};
-use crate::observe::{Alarm, Answer, Etcd, Member, Row, Silence, View, World, pod, world};
+use crate::observe::{Alarm, Answer, Etcd, Member, Order, Row, Silence, View, World, pod, world};
 use crate::status;
 
 pub(super) const CLUSTER_ID: u64 = 0xc1;
@@ -49,6 +50,10 @@ pub(crate) struct Sim {
     /// How far logs go, where that isn't as far as all.
     pub indexes: BTreeMap<u64, u64>,
     pub now: Timestamp,
+    pub order: Option<Order>,
+    pub cluster_id: u64,
+    /// Of the cluster that makes room for a backup's data.
+    replaced: Vec<Row>,
     next: u64,
     /// Members that all others are connected to, however they are listed by now.
     pub connected: BTreeSet<String>,
@@ -73,6 +78,9 @@ impl Sim {
             alarms: BTreeSet::new(),
             indexes: BTreeMap::new(),
             now: Timestamp::from_second(1_700_000_000).unwrap(),
+            order: None,
+            cluster_id: CLUSTER_ID,
+            replaced: Vec::new(),
             next: 1,
             connected: BTreeSet::new(),
             done: Vec::new(),
@@ -93,10 +101,15 @@ impl Sim {
     pub fn world(&self) -> World {
         World {
             cluster: self.cluster.clone(),
-            members: self.members(),
+            members: self.members().into_iter().filter(|member| !member.is_retired()).collect(),
+            retired: self.members().into_iter().filter(Member::is_retired).collect(),
+            order: self.order.clone(),
+            mirrored: None,
             etcd: self.etcd(),
             now: self.now,
             default_image: "image:v3.7.3".to_owned(),
+            worker_image: "worker".to_owned(),
+            from: From::Nothing,
             certificates: Certificates::default(),
             fresh_name: format!("a-{:05}", self.next),
         }
@@ -144,7 +157,7 @@ impl Sim {
             return Etcd::Silent(Silence { why: "no answer".to_owned(), answers: answers(&serving) });
         }
         let (rows, answers) = (self.rows.clone(), answers(&serving));
-        Etcd::Seen(View { cluster_id: CLUSTER_ID, leaving: world::leaving(&self.members(), &rows), rows, answers })
+        Etcd::Seen(View { cluster_id: self.cluster_id, leaving: world::leaving(&self.members(), &rows), rows, answers })
     }
 
     /// What its image's tag says.
@@ -176,6 +189,7 @@ impl Sim {
                 self.pods.insert(member.name(), made(&world, &member.object));
             }
         }
+        self.replace();
         for (name, record) in &mut self.records {
             let Some(pod) = self.pods.get(name) else { continue };
             if desired::pod::is_forced(pod) {
@@ -187,7 +201,8 @@ impl Sim {
                 let id = self.next;
                 self.next += 1;
                 self.rows.push(Row { id, name: name.clone(), peer_urls: vec![url], ..Row::default() });
-                self.cluster.status.get_or_insert_default().cluster_id = Some(format!("{CLUSTER_ID:x}"));
+                let status = self.cluster.status.get_or_insert_default();
+                status.cluster_id.get_or_insert_with(|| format!("{:x}", self.cluster_id));
             } else if let Some(row) = self.rows.iter_mut().find(|row| row.peer_urls[0] == url) {
                 row.name.clone_from(name);
             }
@@ -196,6 +211,24 @@ impl Sim {
         if !leads(self, self.leader) {
             let next = self.rows.iter().find(|row| !row.is_learner && self.serves(row));
             self.leader = next.map_or(0, |row| row.id);
+        }
+    }
+
+    /// The first member of another incarnation runs: its cluster is a new one. Old members that run again are the old one.
+    fn replace(&mut self) {
+        let world = self.world();
+        let knows = |row: &Row| world.members.iter().any(|member| member.object.spec.peer_url == row.peer_urls[0]);
+        let runs = world.members.iter().any(|member| member.pod.is_some());
+        if !runs || self.rows.is_empty() || self.rows.iter().any(&knows) {
+            return;
+        }
+        assert!(world.retired.iter().all(|member| member.pod.is_none()), "two clusters at once");
+        if self.replaced.iter().any(knows) {
+            self.rows = std::mem::take(&mut self.replaced);
+            self.cluster_id -= 1;
+        } else {
+            self.replaced = std::mem::take(&mut self.rows);
+            self.cluster_id += 1;
         }
     }
 
@@ -236,6 +269,8 @@ impl Sim {
             Step::Disarm { member } => self.records.get_mut(&member).unwrap().spec.begins = Begins::Joined,
             Step::Promote { id, .. } => self.rows.iter_mut().find(|row| row.id == id).unwrap().is_learner = false,
             Step::Dismiss { member, why } => self.records.get_mut(&member).unwrap().spec.leaves = Some(why),
+            Step::Reinstate { member } => self.records.get_mut(&member).unwrap().spec.leaves = None,
+            Step::CutOver => {}
             Step::HandOver { from, to } => {
                 assert_eq!(self.leader, from);
                 self.leader = to;

@@ -9,27 +9,48 @@ use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
 use crate::crd::status::Phase;
 use crate::desired;
-use crate::observe::{Member, View, World};
+use crate::desired::origin::From;
+use crate::observe::{Member, View, World, pod};
 
 /// Bytes of the database, on a slow disk or network.
 const COPIED_PER_SECOND: i64 = 10 << 20;
 
 /// The first member of a cluster that never was.
 pub fn form(world: &World) -> Decision {
-    let member = desired::member::first(&world.cluster, &world.fresh_name);
+    if let From::Missing(why) = &world.from {
+        return Situation::new(Phase::Forming, Reason::Restoring, why).waiting();
+    }
+    let mut member = desired::member::first(&world.cluster, &world.fresh_name);
+    member.spec.incarnation = world.order.as_ref().map(|order| order.uid.clone());
     let message = format!("{} is to form the cluster", member.name_any());
     Situation::new(Phase::Forming, Reason::Forming, message).with(Step::Intend(Box::new(member)))
 }
 
+/// The first member is on its way; `why` is what came instead of its answer.
+pub fn begin(world: &World, why: &str) -> Decision {
+    let reason = match &world.from {
+        From::Nothing => Reason::Forming,
+        From::Missing(missing) => {
+            let message = format!("waiting for the data to begin with: {missing}");
+            return Situation::new(Phase::Forming, Reason::Restoring, message).waiting();
+        }
+        From::Backup(_) => Reason::Restoring,
+        From::Etcd(_) => Reason::Migrating,
+    };
+    let obstacle = world.members.iter().filter_map(|member| member.pod.as_ref()).find_map(pod::obstacle);
+    let why = obstacle.map_or_else(|| why.to_owned(), |obstacle| format!(" ({obstacle})"));
+    Situation::new(Phase::Forming, reason, format!("waiting for the first member to serve{why}")).waiting()
+}
+
 /// The next of the first members of a cluster that spans several Kubernetes; all start at once and find each other.
 pub fn found(world: &World) -> Option<Decision> {
-    let bootstrap = world.cluster.spec.bootstrap.as_ref()?;
+    let spanning = world.cluster.spec.spanning()?;
     if world.members.len() >= world.wanted() {
         return None;
     }
     let is_there = |name: &&String| world.members.iter().any(|member| member.name() == **name);
-    let name = bootstrap.members.iter().find(|name| !is_there(name)).unwrap_or(&world.fresh_name);
-    let member = desired::member::founding(&world.cluster, bootstrap, name);
+    let name = spanning.members.iter().find(|name| !is_there(name)).unwrap_or(&world.fresh_name);
+    let member = desired::member::founding(&world.cluster, spanning, name);
     let message = format!("{name} is to form the cluster with others");
     Some(Situation::new(Phase::Forming, Reason::Forming, message).with(Step::Intend(Box::new(member))))
 }
@@ -122,7 +143,8 @@ pub fn intend(world: &World, view: &View) -> Option<Decision> {
     if view.rows.iter().filter(|row| world.is_own(row)).count() >= world.wanted() {
         return None;
     }
-    let member = desired::member::joining(&world.cluster, &world.fresh_name, readdress::mode_of_newcomers(world));
+    let mut member = desired::member::joining(&world.cluster, &world.fresh_name, readdress::mode_of_newcomers(world));
+    member.spec.incarnation = world.order.as_ref().map(|order| order.uid.clone());
     debug_assert_eq!(member.spec.begins, Begins::Joining);
     Some(growing(format!("{} is to join", member.name_any())).with(Step::Intend(Box::new(member))))
 }

@@ -1,7 +1,7 @@
 //! The order of precedence: what an interrupted change left behind comes first, then what is broken, then what is wanted.
 
 use super::step::{Decision, Situation, Step};
-use super::{grow, quorum, readdress, recover, replace, roll, shrink, version, volume};
+use super::{grow, migrate, quorum, readdress, recover, replace, restore, roll, shrink, version, volume};
 use crate::crd::condition::Reason;
 use crate::crd::member::Begins;
 use crate::crd::status::Phase;
@@ -12,6 +12,9 @@ pub fn next(world: &World) -> Decision {
     if world.cluster.spec.paused {
         let message = "spec.paused is set: everything is left as it is";
         return Situation::new(Phase::Paused, Reason::Paused, message).waiting();
+    }
+    if let Some(decision) = restore::next(world) {
+        return decision;
     }
     if world.members.is_empty() {
         return without_members(world);
@@ -63,8 +66,7 @@ fn silent(world: &World, silence: &Silence) -> Decision {
         if let Some(decision) = grow::found(world) {
             return decision;
         }
-        let message = format!("waiting for the first member to serve{why}");
-        return Situation::new(Phase::Forming, Reason::Forming, message).waiting();
+        return grow::begin(world, &why);
     }
     if let Some(decision) = recover::next(world, &silence.answers) {
         return decision;
@@ -88,6 +90,7 @@ fn with_view(world: &World, view: &View) -> Decision {
     }
     let steps = [
         disarm,
+        migrate::cut_over,
         recover::unforce,
         grow::record,
         readdress::update,
@@ -170,6 +173,12 @@ fn steady(world: &World, view: &View) -> Decision {
         let message =
             format!("all {wanted} members serve; waiting for the pod of {}, which has left, to end", left.name());
         return Situation::new(Phase::Changing, Reason::Shrinking, message).waiting();
+    }
+    if let Some(decision) = migrate::follow(world) {
+        return decision;
+    }
+    if let Some(decision) = restore::clear_retired(world) {
+        return decision;
     }
     if let Some((alarm, id)) = view.alarms().first() {
         let name = view.row(*id).map_or_else(|| format!("{id:x}"), |row| row.name.clone());

@@ -3,10 +3,11 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::{readdress, version};
+use super::{readdress, restore, version};
 use crate::crd::member::Begins;
 use crate::crd::{EtcdMember, label};
 use crate::desired;
+use crate::desired::origin::From;
 use crate::desired::pod::Build;
 use crate::observe::{Etcd, Member, World, pod};
 
@@ -20,11 +21,14 @@ pub fn wants_pod(world: &World, member: &Member) -> bool {
     // Memory goes with its pod.
     let is_kept = if world.has_volumes() { member.volume.is_some() } else { member.pod.is_some() };
     let has_data = is_kept || may_begin(member);
+    let lacks_source = member.object.spec.begins == Begins::Forming && matches!(world.from, From::Missing(_));
     world.wanted() > 0
         && may_run_now(world, member)
         && member.object.spec.initial_cluster.is_some()
         && !is_forgotten
         && has_data
+        && !lacks_source
+        && !restore::is_taken_back(world, member)
 }
 
 /// As it is to be.
@@ -35,6 +39,8 @@ pub fn pod_of(world: &World, member: &EtcdMember) -> Pod {
         restart_for: world.certificates.restart_for.as_deref(),
         certificates: world.certificates.hash.as_deref(),
         has_peer_certificates: readdress::needs_certificates(world),
+        from: &world.from,
+        worker_image: &world.worker_image,
     };
     desired::pod::pod(&world.cluster, member, &build)
 }

@@ -14,6 +14,7 @@ fn shrinking(why: Leaves, message: String) -> Situation {
     let reason = match why {
         Leaves::ScaleDown => Reason::Shrinking,
         Leaves::Replaced => Reason::Replacing,
+        Leaves::Restored => Reason::Restoring,
     };
     Situation::new(Phase::Changing, reason, message)
 }
@@ -33,16 +34,22 @@ pub fn finish_departure(world: &World, view: &View) -> Option<Decision> {
     let situation = shrinking(why, format!("{} is no member any more, and is cleared away", member.name()));
     match &member.pod {
         Some(pod) if !pod::is_leaving(pod) => Some(situation.with(replace::delete_pod(pod))),
-        _ => Some(clear(world, member, why, situation)),
+        _ => Some(clear(member, policy(world, why), situation)),
     }
 }
 
-fn clear(world: &World, member: &Member, why: Leaves, situation: Situation) -> Decision {
+fn policy(world: &World, why: Leaves) -> Policy {
     let reclaim = &world.cluster.spec.storage.reclaim;
-    let policy = match why {
+    match why {
         Leaves::ScaleDown => reclaim.on_scale_down,
         Leaves::Replaced => reclaim.on_replace,
-    };
+        // Retired members are cleared away by whom they were retired.
+        Leaves::Restored => Policy::Retain,
+    }
+}
+
+/// What is left of a member that doesn't run any more: its volume by policy, and its record last.
+pub fn clear(member: &Member, policy: Policy, situation: Situation) -> Decision {
     match &member.volume {
         Some(volume) if policy == Policy::Delete && volume.metadata.deletion_timestamp.is_none() => {
             let name = volume.metadata.name.clone().unwrap_or_default();

@@ -9,11 +9,11 @@ use crate::observe::Row;
 /// A resource with two of its own, and one member elsewhere.
 fn sim() -> Sim {
     let mut sim = Sim::new(2);
-    let bootstrap = json!({
+    let spanning = json!({
         "peerUrl": "https://$(MEMBER).east.test:2380", "clientUrl": "https://$(MEMBER).east.test:2379",
         "members": ["e-1", "e-2"], "static": {"initialCluster": "e-1=x,e-2=y,w-1=z", "token": "t"},
     });
-    sim.cluster.spec.bootstrap = Some(serde_json::from_value(bootstrap).unwrap());
+    sim.cluster.spec.bootstrap = Some(serde_json::from_value(json!({"spanning": spanning})).unwrap());
     sim
 }
 

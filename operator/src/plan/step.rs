@@ -40,6 +40,12 @@ pub enum Step {
         member: String,
         why: Leaves,
     },
+    /// It was to make room for a backup's data, and is a member again.
+    Reinstate {
+        member: String,
+    },
+    /// The mirror of another etcd is told to end its work, and this cluster takes over.
+    CutOver,
     HandOver {
         from: u64,
         to: u64,
@@ -91,6 +97,8 @@ impl Step {
             Self::Disarm { .. } => "Disarm",
             Self::Promote { .. } => "Promote",
             Self::Dismiss { .. } => "Dismiss",
+            Self::Reinstate { .. } => "Reinstate",
+            Self::CutOver => "CutOver",
             Self::HandOver { .. } => "HandOver",
             Self::Readdress { .. } => "Readdress",
             Self::Update { .. } => "Update",
@@ -114,13 +122,14 @@ impl Step {
             | Self::Disarm { member }
             | Self::Promote { member, .. }
             | Self::Dismiss { member, .. }
+            | Self::Reinstate { member }
             | Self::Readdress { member, .. }
             | Self::Update { member, .. }
             | Self::Forget { member } => Some(member),
             Self::Remove { member, .. } => member.as_deref(),
             // A member's pod has its name.
             Self::DeletePod { pod, .. } => Some(pod),
-            Self::HandOver { .. } | Self::DeleteVolume { .. } | Self::GrowVolume { .. } => None,
+            Self::CutOver | Self::HandOver { .. } | Self::DeleteVolume { .. } | Self::GrowVolume { .. } => None,
         }
     }
 }

@@ -4,72 +4,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::{Client, ResourceExt};
+use rand::distr::{Alphanumeric, SampleString};
 use rand::seq::IndexedRandom;
 use serde_json::json;
 
+use super::{Context, Error, TROUBLED, WAITING, keep_deployment, order_of, sentence};
 use crate::act;
-use crate::backoff::Backoff;
 use crate::certificates::{issuer, keep};
-use crate::crd::EtcdCluster;
-use crate::crd::status::{EtcdClusterStatus, Phase};
-use crate::events::{self, Events};
-use crate::metrics::Metrics;
+use crate::crd::member::Begins;
+use crate::crd::status::{EtcdClusterStatus, MigrationPhase, MigrationStatus, Phase};
+use crate::crd::{EtcdCluster, EtcdRestore, label};
+use crate::desired::{follower, job};
+use crate::events;
 use crate::observe::ask::Asked;
-use crate::observe::cache::Caches;
+use crate::observe::follower as observed;
 use crate::observe::kubernetes::Objects;
-use crate::observe::secrets::Secrets;
-use crate::observe::{self, Etcd, Member, World, ask, world};
-use crate::plan::{self, Decision, presence};
+use crate::observe::{self, Etcd, Member, Order, World, ask, source, world};
+use crate::plan::{self, Decision, Step, migrate, presence};
 use crate::status;
-use crate::unwatched::Unwatched;
 
 /// After a step: what it changed is looked at as soon as it can be seen.
 const AFTER_STEP: Duration = Duration::from_millis(200);
-/// While something is awaited that no event tells of, such as a learner's progress.
-const WAITING: Duration = Duration::from_secs(2);
-/// While somebody else has to mend a Secret, which isn't watched.
-pub const TROUBLED: Duration = Duration::from_secs(5);
+/// Of the word by which a mirror knows the operator.
+const TOKEN_CHARACTERS: usize = 32;
 /// At rest. Certificates end, and members may fall silent behind a pod that looks well.
 const AT_REST: Duration = Duration::from_secs(60);
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("Kubernetes can't be asked or refuses")]
-    Kubernetes(#[from] kube::Error),
-    #[error(transparent)]
-    Objects(#[from] act::ObjectsError),
-    #[error(transparent)]
-    Act(#[from] act::Error),
-    #[error(transparent)]
-    Certificates(#[from] keep::Error),
-}
-
-/// What every reconcile needs.
-pub struct Context {
-    pub client: Client,
-    /// Of members whose resource names none.
-    pub image: String,
-    pub caches: Caches,
-    pub secrets: Secrets,
-    pub backoff: Backoff,
-    pub events: Events,
-    pub metrics: Arc<Metrics>,
-    pub unwatched: Unwatched,
-}
-
-impl Context {
-    /// Forgets clusters that are gone.
-    pub fn retain(&self, clusters: &[Arc<EtcdCluster>]) {
-        let uids = clusters.iter().filter_map(|cluster| cluster.uid()).collect();
-        self.secrets.retain(&uids);
-        self.metrics.retain(&uids);
-        self.backoff.retain(&uids);
-        self.unwatched.retain(&uids);
-    }
-}
 
 /// What was seen of a cluster, and the connections by which it was.
 struct Seen {
@@ -112,6 +75,7 @@ async fn step(cluster: &EtcdCluster, context: &Context) -> Result<Action, Error>
     if !cluster.spec.paused {
         act::ensure_all(&context.client, &namespace, &world, &context.caches).await?;
         monitor(&namespace, &world, context).await?;
+        mirror(&namespace, &world, context).await?;
     }
     report(&namespace, &world, &decision, context).await?;
     let Some(step) = &decision.step else {
@@ -130,14 +94,113 @@ async fn step(cluster: &EtcdCluster, context: &Context) -> Result<Action, Error>
         Etcd::Seen(view) => Some(view),
         Etcd::Nobody | Etcd::Silent(_) => None,
     };
+    if *step == Step::CutOver {
+        return cut_over(&namespace, &world, context).await;
+    }
     let done = act::perform(step, &namespace, &context.client, view, &asked).await;
     context.metrics.stepped(step.kind(), done.is_ok());
     done?;
     Ok(Action::requeue(AFTER_STEP))
 }
 
-async fn observe(cluster: &EtcdCluster, members: Objects, context: &Context, afresh: bool) -> Result<Seen, Error> {
+/// The EtcdRestore that is at work on it.
+async fn order(
+    cluster: &EtcdCluster,
+    has_retired: bool,
+    context: &Context,
+    afresh: bool,
+) -> kube::Result<Option<Arc<EtcdRestore>>> {
+    let (namespace, name) = (cluster.namespace(), cluster.name_any());
+    let all = context.caches.restores.state();
+    let is_its = |restore: &Arc<EtcdRestore>| restore.namespace() == namespace && restore.spec.cluster_name == name;
+    let is_known = all.iter().any(is_its);
+    if !afresh || !(is_known || has_retired) {
+        return Ok(order_of(&all, namespace.as_deref(), &name));
+    }
+    let restores: Api<EtcdRestore> = Api::namespaced(context.client.clone(), namespace.as_deref().unwrap_or_default());
+    let fresh: Vec<Arc<EtcdRestore>> =
+        restores.list(&ListParams::default()).await?.items.into_iter().map(Arc::new).collect();
+    Ok(order_of(&fresh, namespace.as_deref(), &name))
+}
+
+fn order_to(restore: &EtcdRestore) -> Option<Order> {
+    Some(Order {
+        name: restore.name_any(),
+        uid: restore.uid()?,
+        replaces: u64::from_str_radix(restore.spec.confirm.as_ref()?, 16).ok()?,
+        old_volumes: restore.spec.old_volumes,
+    })
+}
+
+/// What the mirror of another etcd says, while there is to be one.
+async fn mirrored(cluster: &EtcdCluster, context: &Context) -> Option<Result<observed::Mirrored, String>> {
+    if !migrate::is_under_way(cluster) {
+        return None;
+    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let pod = observed::pod_of(&context.caches.pods, &namespace, label::MIGRATION, &cluster.name_any())?;
+    Some(observed::status(&pod).await)
+}
+
+/// Keeps the mirror of another etcd running until this cluster takes over.
+async fn mirror(namespace: &str, world: &World, context: &Context) -> Result<(), Error> {
+    let cluster = &world.cluster;
+    let Some(asked) = cluster.spec.migrate() else { return Ok(()) };
+    let name = follower::name_of_mirror(&cluster.name_any());
+    let members = world.members.iter().map(|member| member.object.clone()).collect();
+    // As soon as it has served, and the oldest for as long as it is there: others come and go.
+    let to = job::candidates(members, cluster).into_iter().find(|member| member.spec.begins == Begins::Joined);
+    let wanted = to.filter(|_| migrate::is_under_way(&world.cluster));
+    let wanted = wanted.map(|to| follower::mirror(cluster, asked, &to, &context.worker_image));
+    if wanted.is_some() {
+        let token = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARACTERS);
+        let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+        if secrets.get_opt(&name).await?.is_none() {
+            act::ensure(&context.client, namespace, &follower::token(cluster, &token)).await?;
+        }
+    }
+    let pod = observed::pod_of(&context.caches.pods, namespace, label::MIGRATION, &cluster.name_any());
+    let uid = cluster.uid().unwrap_or_default();
+    Ok(keep_deployment(context, &uid, namespace, &name, wanted.as_ref(), pod.is_some()).await?)
+}
+
+/// Nothing of the other etcd is missing here, and from now on clients may write: that is written down before they are let in.
+async fn cut_over(namespace: &str, world: &World, context: &Context) -> Result<Action, Error> {
+    let cluster = &world.cluster;
+    let pod = observed::pod_of(&context.caches.pods, namespace, label::MIGRATION, &cluster.name_any());
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let secret = secrets.get_opt(&follower::name_of_mirror(&cluster.name_any())).await?;
+    let token = secret.and_then(|secret| String::from_utf8(secret.data?.remove(follower::TOKEN_KEY)?.0).ok());
+    let cut = match (pod, token) {
+        (Some(pod), Some(token)) => observed::cut_over(&pod, &token).await,
+        _ => Err("the mirror is not there".to_owned()),
+    };
+    context.metrics.stepped(Step::CutOver.kind(), cut.is_ok());
+    let before = cluster.status.clone().unwrap_or_default();
+    let migration = match &cut {
+        Ok(cut) => MigrationStatus {
+            phase: MigrationPhase::Done,
+            message: Some(format!("both had the same at revision {}", cut.revision)),
+            lag: None,
+            revision: Some(cut.revision),
+            hash_kv: Some(cut.hash),
+        },
+        Err(why) => {
+            let message = Some(format!("not taken over yet: {why}"));
+            let lag = before.migration.as_ref().and_then(|migration| migration.lag);
+            MigrationStatus { phase: MigrationPhase::Following, message, lag, revision: None, hash_kv: None }
+        }
+    };
+    let status = EtcdClusterStatus { migration: Some(migration), ..before };
+    write(namespace, cluster, &status, context).await?;
+    Ok(Action::requeue(if cut.is_ok() { Duration::ZERO } else { WAITING }))
+}
+
+async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afresh: bool) -> Result<Seen, Error> {
     let now = Timestamp::now();
+    let (retired, members): (Objects, Objects) = objects.into_iter().partition(Member::is_retired);
+    let restore = order(cluster, !retired.is_empty(), context, afresh).await?;
+    let from = source::of(&context.client, cluster, &members, restore.as_deref()).await?;
     let targets = observe::kubernetes::targets(&members);
     if afresh && !cluster.spec.paused {
         issue(cluster, context).await?;
@@ -151,14 +214,19 @@ async fn observe(cluster: &EtcdCluster, members: Objects, context: &Context, afr
     if let Etcd::Seen(view) = &mut etcd {
         view.leaving = world::leaving(&members, &view.rows);
     }
-    if let (Etcd::Seen(view), true) = (&mut etcd, cluster.spec.bootstrap.is_some()) {
+    if let (Etcd::Seen(view), true) = (&mut etcd, cluster.spec.spanning().is_some()) {
         let own: Vec<u64> = members.iter().filter_map(Member::id).collect();
         ask::ask_elsewhere(view, &own, tls).await;
     }
     let world = World {
         cluster: cluster.clone(),
-        fresh_name: fresh_name(&cluster.name_any(), &members),
+        fresh_name: fresh_name(&cluster.name_any(), members.iter().chain(&retired)),
         members,
+        retired,
+        order: restore.as_deref().and_then(order_to),
+        mirrored: mirrored(cluster, context).await,
+        worker_image: context.worker_image.clone(),
+        from,
         etcd,
         now,
         default_image: context.image.clone(),
@@ -179,18 +247,20 @@ fn is_at_rest(Seen { world, decision, .. }: &Seen) -> bool {
         && decision.situation.phase == Phase::Running
         && world.certificates.exchange.is_none()
         && world.certificates.trouble.is_none()
+        && world.order.is_none()
+        && world.retired.is_empty()
         && !world.members.iter().any(lacks_something)
 }
 
 /// Five characters that nobody has had: a name is never used again.
-fn fresh_name(cluster: &str, members: &[Member]) -> String {
+fn fresh_name<'a>(cluster: &str, members: impl Iterator<Item = &'a Member> + Clone) -> String {
     const CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut random = rand::rng();
     loop {
         let suffix: String =
             (0..5).filter_map(|_| CHARACTERS.choose(&mut random).map(|character| char::from(*character))).collect();
         let name = format!("{cluster}-{suffix}");
-        if members.iter().all(|member| member.name() != name) {
+        if members.clone().all(|member| member.name() != name) {
             return name;
         }
     }
@@ -256,10 +326,4 @@ async fn tell(cluster: &EtcdCluster, context: &Context, error: &Error) {
     if let Err(error) = told {
         tracing::debug!(error = &error as &dyn std::error::Error, "the status could not be written either");
     }
-}
-
-/// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
