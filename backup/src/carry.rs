@@ -107,8 +107,9 @@ async fn send(
 ) -> Result<(), Error> {
     for part in &manifest.parts {
         let (id, name) = (manifest.id.clone(), part.name.clone());
-        let bytes = match store::get(store, &layout::below(&id, &name)).await {
+        let bytes = match store::get(store, &layout::below(&id, &name), part.bytes).await {
             Err(error) if error.reason() == Reason::BackupMissing => return Err(Error::Gone { id, name }),
+            Err(store::Error::TooLarge { .. }) => return Err(Error::Altered { id, name }),
             read => read?,
         };
         if bytes.len() as u64 != part.bytes || hex(&Sha256::digest(&bytes)) != part.sha256 {

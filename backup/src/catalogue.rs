@@ -94,7 +94,7 @@ pub struct Entry {
 
 /// Of one backup.
 pub async fn read(store: &dyn ObjectStore, id: &str) -> Result<Manifest, Error> {
-    let text = match store::get(store, &layout::manifest(id)).await {
+    let text = match store::get(store, &layout::manifest(id), BYTES_MAX).await {
         Err(error) if error.reason() == Reason::BackupMissing => return Err(Error::Missing(id.to_owned())),
         read => read?,
     };
@@ -118,16 +118,11 @@ pub async fn list(store: &dyn ObjectStore, cluster_id: Option<&str>) -> Result<L
     let mut unreadable = 0;
     while let Some(object) = listed.try_next().await.map_err(listing)? {
         let Some(id) = id_of_manifest(&object) else { continue };
-        if object.size > BYTES_MAX {
-            tracing::warn!(id, bytes = object.size, "a backup is passed over: its manifest is too large");
-            unreadable += 1;
-            continue;
-        }
         let mut manifest = match read(store, &id).await {
             Ok(manifest) => manifest,
             // It was deleted meanwhile.
             Err(Error::Missing(_)) => continue,
-            Err(error @ (Error::Manifest { .. } | Error::Foreign { .. } | Error::Newer { .. })) => {
+            Err(error) if error.reason() == Reason::BackupDamaged => {
                 tracing::warn!(id, error = &error as &dyn std::error::Error, "a backup is passed over");
                 unreadable += 1;
                 continue;
@@ -177,9 +172,11 @@ impl Listed {
 }
 
 /// What became of pruning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pruned {
     pub backups: usize,
+    /// What there is now.
+    pub left: Listed,
     /// Why something could not be deleted: a lock on objects, perhaps.
     pub trouble: Option<String>,
 }
@@ -192,11 +189,12 @@ pub async fn prune(
     retention: Retention,
     now: Timestamp,
 ) -> Result<Pruned, Error> {
+    let left = list(store, cluster_id).await?;
     let mut clusters: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for entry in list(store, cluster_id).await?.entries {
-        clusters.entry(entry.manifest.cluster_id.clone()).or_default().push(entry);
+    for entry in &left.entries {
+        clusters.entry(entry.manifest.cluster_id.clone()).or_default().push(entry.clone());
     }
-    let mut pruned = Pruned::default();
+    let mut pruned = Pruned { left, ..Pruned::default() };
     for (cluster_id, entries) in &clusters {
         prune_cluster(store, cluster_id, entries, retention, now, &mut pruned).await;
     }
@@ -226,12 +224,12 @@ async fn prune_cluster(
         }
     }
     pruned.backups += gone.len();
-    if gone.is_empty() {
-        return;
-    }
-    let stays = newest_first.iter().enumerate().filter(|(number, _)| !gone.contains(number));
-    let oldest = stays.map(|(_, entry)| entry.manifest.revision).min();
+    let is_gone = |entry: &Entry| gone.iter().any(|number| newest_first[*number].manifest.id == entry.manifest.id);
+    pruned.left.entries.retain(|entry| !is_gone(entry));
+    // Nobody knows what one needs that can't be read. What could not be forgotten before is now.
+    let oldest = newest_first.iter().filter(|entry| !is_gone(entry)).map(|entry| entry.manifest.revision).min();
     if let Some(oldest) = oldest
+        && pruned.left.unreadable == 0
         && let Err(error) = forget_changes(store, cluster_id, oldest).await
     {
         pruned.trouble = Some(words(&error));

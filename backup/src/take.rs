@@ -51,6 +51,8 @@ pub enum Error {
     Hash { endpoint: String, status: Box<tonic::Status> },
     #[error("{} can't be used", path.display())]
     Spool { path: PathBuf, source: io::Error },
+    #[error("there is a backup {id} already, of cluster {cluster_id}: give another id, or each cluster a prefix of its own")]
+    Taken { id: String, cluster_id: String },
     #[error("told to stop")]
     Stopped,
     #[error("the manifest can't be written")]
@@ -80,6 +82,7 @@ impl Error {
             Self::WrongCluster { .. } => Reason::WrongCluster,
             Self::Mismatch { .. } | Self::Contents(_) => Reason::HashMismatch,
             Self::Spool { source, .. } if source.kind() == io::ErrorKind::StorageFull => Reason::NoSpace,
+            Self::Taken { .. } => Reason::BackupExists,
             Self::Stopped => Reason::Stopped,
             Self::Snapshot(error) => error.reason(),
             Self::Etcd(etcd::Error::Connect { .. }) => Reason::ClusterUnavailable,
@@ -119,7 +122,7 @@ struct Snapshot {
 pub async fn take(store: &dyn ObjectStore, order: &Order<'_>, stop: &CancellationToken) -> Result<Manifest, Error> {
     match catalogue::read(store, order.id).await {
         // An earlier try has finished, and its answer was lost.
-        Ok(manifest) => return Ok(manifest),
+        Ok(manifest) => return of_cluster(manifest, &format!("{:x}", order.cluster_id)),
         Err(catalogue::Error::Missing(_)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -143,6 +146,11 @@ pub async fn take(store: &dyn ObjectStore, order: &Order<'_>, stop: &Cancellatio
         Err(_) => tracing::warn!("parts of no use are left: the store is slow"),
     }
     done
+}
+
+fn of_cluster(found: Manifest, cluster_id: &str) -> Result<Manifest, Error> {
+    let is_same = found.cluster_id == cluster_id;
+    if is_same { Ok(found) } else { Err(Error::Taken { id: found.id, cluster_id: found.cluster_id }) }
 }
 
 async fn make(
@@ -189,7 +197,9 @@ async fn make(
 async fn declare(store: &dyn ObjectStore, manifest: Manifest) -> Result<Manifest, Error> {
     let text = serde_json::to_vec_pretty(&manifest).map_err(Error::Manifest)?;
     match store::put_new(store, &layout::manifest(&manifest.id), Bytes::from(text)).await {
-        Err(error) if error.reason() == Reason::BackupExists => Ok(catalogue::read(store, &manifest.id).await?),
+        Err(error) if error.reason() == Reason::BackupExists => {
+            of_cluster(catalogue::read(store, &manifest.id).await?, &manifest.cluster_id)
+        }
         put => Ok(put.map(|()| manifest)?),
     }
 }
@@ -371,8 +381,12 @@ mod tests {
         let store = InMemory::new();
         let manifest = declare(&store, arrive(&store, "one").await).await.unwrap();
         let (members, spool) = (Members::default(), tempfile::tempdir().unwrap());
-        let taken = take(&store, &order(&members, spool.path()), &CancellationToken::new()).await.unwrap();
-        assert_eq!(taken, manifest);
+        let same = Order { cluster_id: 0xc1, ..order(&members, spool.path()) };
+        assert_eq!(take(&store, &same, &CancellationToken::new()).await.unwrap(), manifest);
+        // Another cluster's is no backup of this one.
+        let other = order(&members, spool.path());
+        let refused = take(&store, &other, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::BackupExists, "{refused}");
     }
 
     #[tokio::test]

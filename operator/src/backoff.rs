@@ -24,6 +24,11 @@ impl Backoff {
         delay.mul_f64(rand::random_range(0.75..1.25))
     }
 
+    /// In a row, until now.
+    pub fn failures(&self, uid: &str) -> u32 {
+        self.failures.lock().get(uid).copied().unwrap_or_default()
+    }
+
     pub fn forget(&self, uid: &str) {
         self.failures.lock().remove(uid);
     }
@@ -45,6 +50,7 @@ mod tests {
         assert!((0.375..=0.625).contains(&first.as_secs_f64()), "{first:?}");
         let later: Vec<f64> = (0..12).map(|_| backoff.next("a").as_secs_f64()).collect();
         assert!(later[1] > first.as_secs_f64() && later[11] >= 45.0 && later[11] <= 75.0, "{later:?}");
+        assert_eq!(backoff.failures("a"), 13);
         backoff.forget("a");
         assert!(backoff.next("a") < Duration::from_secs(1));
     }

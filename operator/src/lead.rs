@@ -5,6 +5,7 @@ use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Of operators that watch everything.
 const LEASE: &str = "quorate-operator";
 /// Seconds after which a silent holder is succeeded, and how long before that it renews at the latest.
 const DURATION_SECONDS: u64 = 15;
@@ -12,11 +13,11 @@ const GRACE_SECONDS: u64 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("failed to take part in the election by Lease {LEASE}")]
+    #[error("failed to take part in the election by a Lease")]
     Lease(#[from] LeaseManagerError),
-    #[error("the Lease {LEASE} is held by another: this replica ends, and stands by anew")]
+    #[error("the Lease is held by another: this replica ends, and stands by anew")]
     Lost,
-    #[error("the task that renews the Lease {LEASE} has ended")]
+    #[error("the task that renews the Lease has ended")]
     Ended,
 }
 
@@ -26,9 +27,14 @@ pub struct Leadership {
     task: JoinHandle<Result<kube_lease_manager::LeaseManager, LeaseManagerError>>,
 }
 
+/// Operators that watch different namespaces elect apart, though their Leases may be in one.
+pub fn lease(watched: Option<&str>) -> String {
+    watched.map_or_else(|| LEASE.to_owned(), |watched| format!("{LEASE}-{watched}"))
+}
+
 /// Waits until this replica is the one.
-pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Leadership, Error> {
-    let manager = LeaseManagerBuilder::new(client, LEASE)
+pub async fn acquire(client: Client, namespace: &str, lease: &str, identity: &str) -> Result<Leadership, Error> {
+    let manager = LeaseManagerBuilder::new(client, lease)
         .with_namespace(namespace)
         .with_identity(identity)
         .with_duration(DURATION_SECONDS)

@@ -68,12 +68,13 @@ async fn lead_and_act(
     };
     // A replica that stands by is as ready as it can be.
     health.is_ready();
-    let acquired = lead::acquire(client.clone(), &namespace, &settings.watch.identity);
+    let lease = lead::lease(settings.watch.namespace.as_deref());
+    let acquired = lead::acquire(client.clone(), &namespace, &lease, &settings.watch.identity);
     let mut leadership = tokio::select! {
         acquired = acquired => acquired?,
         () = &mut stop => return Ok(()),
     };
-    tracing::info!(identity = settings.watch.identity, "holds the Lease, and acts from now on");
+    tracing::info!(identity = settings.watch.identity, namespace, lease, "holds the Lease, and acts from now on");
     metrics.leads(true);
     tokio::select! {
         acted = act(client, settings.watch, metrics, health, stop) => acted?,

@@ -207,27 +207,30 @@ fn of_certificates(world: &World) -> (bool, Reason, String) {
     }
 }
 
-/// The status before, with what kept the operator from finding out more.
-pub fn of_failure(cluster: &EtcdCluster, words: &str, now: Timestamp) -> EtcdClusterStatus {
+/// The status before, with what kept the operator from finding out more; `unknown`: what was known has become old by it.
+pub fn of_failure(cluster: &EtcdCluster, words: &str, unknown: bool, now: Timestamp) -> EtcdClusterStatus {
     let mut status = cluster.status.clone().unwrap_or_default();
     status.observed_generation = cluster.metadata.generation;
     status.message = Some(words.to_owned());
     status.phase = status.phase.or(Some(Phase::Forming));
-    let progressing = Condition {
-        type_: condition::PROGRESSING.to_owned(),
-        status: "False".to_owned(),
-        reason: Reason::Failing.text().to_owned(),
-        message: words.to_owned(),
-        observed_generation: cluster.metadata.generation,
-        last_transition_time: Time(now),
-    };
-    match status.conditions.iter_mut().find(|condition| condition.type_ == condition::PROGRESSING) {
-        Some(before) => {
-            let time =
-                if before.status == progressing.status { before.last_transition_time.clone() } else { Time(now) };
-            *before = Condition { last_transition_time: time, ..progressing };
+    let known: Vec<String> = status.conditions.iter().map(|condition| condition.type_.clone()).collect();
+    let failed = known.into_iter().filter(|type_| unknown && type_ != condition::PROGRESSING);
+    let failed: Vec<_> =
+        failed.map(|type_| (type_, "Unknown")).chain([(condition::PROGRESSING.to_owned(), "False")]).collect();
+    for (type_, holds) in failed {
+        let before = status.conditions.iter().find(|condition| condition.type_ == type_ && condition.status == holds);
+        let condition = Condition {
+            last_transition_time: before.map_or(Time(now), |before| before.last_transition_time.clone()),
+            type_,
+            status: holds.to_owned(),
+            reason: Reason::Failing.text().to_owned(),
+            message: words.to_owned(),
+            observed_generation: cluster.metadata.generation,
+        };
+        match status.conditions.iter_mut().find(|found| found.type_ == condition.type_) {
+            Some(found) => *found = condition,
+            None => status.conditions.push(condition),
         }
-        None => status.conditions.push(progressing),
     }
     status
 }

@@ -29,6 +29,22 @@ fn a_cluster_at_rest_says_the_same_however_often_it_is_looked_at() {
 }
 
 #[test]
+fn what_can_not_be_found_out_for_long_is_unknown() {
+    let mut sim = Sim::settled(3);
+    sim.cluster.status = Some(status(&sim));
+    let hiccup = of_failure(&sim.cluster, "no answer", false, sim.now);
+    assert!(holds(&hiccup, condition::AVAILABLE) && !holds(&hiccup, condition::PROGRESSING));
+    let outage = of_failure(&sim.cluster, "no answer", true, sim.now);
+    let of = |type_: &str| outage.conditions.iter().find(|condition| condition.type_ == type_).unwrap();
+    for type_ in [condition::AVAILABLE, condition::DEGRADED, condition::QUORUM_HEALTHY, condition::TLS_READY] {
+        assert_eq!((of(type_).status.as_str(), of(type_).reason.as_str()), ("Unknown", "Failing"), "{type_}");
+    }
+    assert_eq!(of(condition::PROGRESSING).status, "False");
+    sim.cluster.status = Some(outage.clone());
+    assert_eq!(of_failure(&sim.cluster, "no answer", true, sim.now + jiff::SignedDuration::from_secs(9)), outage);
+}
+
+#[test]
 fn one_member_away_is_degraded_and_available_and_two_away_are_neither_available_nor_healthy() {
     let mut sim = Sim::settled(3);
     let away = sim.follower();

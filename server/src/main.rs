@@ -46,6 +46,10 @@ fn print(output: &Output) -> ExitCode {
     // A closed stream is the reader's choice.
     let _ = std::io::stdout().write_all(output.stdout.as_bytes());
     let _ = std::io::stderr().write_all(output.stderr.as_bytes());
+    // Of what is wrong with the flags the first line says what, and the rest how they are used.
+    if let (true, Some(complaint)) = (output.status != 0, output.stderr.lines().next()) {
+        leave_last_words(complaint);
+    }
     ExitCode::from(output.status)
 }
 
@@ -58,6 +62,7 @@ fn refuse(notices: &[Notice], error: &ConfigError) -> ExitCode {
         ConfigError::EnvConflict { .. } => error.log(),
         _ => tracing::warn!(target: LOG, error = error as &dyn std::error::Error, "failed to verify flags"),
     }
+    leave_last_words(&format!("failed to verify flags: {}", last_words::chain(error)));
     ExitCode::FAILURE
 }
 

@@ -78,10 +78,17 @@ async fn pruning_leaves_what_is_to_be_kept_and_the_changes_behind_it() {
         store.put(&Path::from(name), "x".into()).await.unwrap();
     }
     let before = names(&store, "").await.len();
-    assert_eq!(prune(&store, Some("c1"), Retention::default(), now()).await.unwrap(), Pruned::default());
-    assert_eq!(names(&store, "").await.len(), before);
+    // Nobody knows what this one needs.
+    write(&store, "broken", "{".to_owned()).await;
+    assert_eq!(prune(&store, Some("c1"), Retention::default(), now()).await.unwrap().left.unreadable, 1);
+    assert_eq!(names(&store, "").await.len(), before + 1);
+    delete(&store, "broken").await.unwrap();
+    // What every backup has already is of no use to any.
+    let pruned = prune(&store, Some("c1"), Retention::default(), now()).await.unwrap();
+    assert_eq!((pruned.backups, pruned.trouble), (0, None));
+    assert_eq!(names(&store, "").await.len(), before - 1);
     let pruned = prune(&store, Some("c1"), last(2), now()).await.unwrap();
-    assert_eq!(pruned, Pruned { backups: 1, trouble: None });
+    assert_eq!((pruned.backups, pruned.trouble, pruned.left.summary().count), (1, None, 2));
     assert_eq!(ids(&store, Some("c1")).await.len(), 2);
     assert_eq!(ids(&store, Some("c2")).await, [other.id]);
     let changes = names(&store, "changes/c1").await;

@@ -13,6 +13,8 @@ use crate::report::Reason;
 use crate::seal::{self, Keys, Seal};
 use crate::store;
 
+/// In the store. One revision may have more than a chunk is meant to.
+const CHUNK_BYTES_MAX: u64 = 256 << 20;
 /// Names of one cluster's chunks that are read; 48 bytes each. Pruning keeps them far below.
 const NAMES_MAX: usize = 500_000;
 
@@ -22,7 +24,7 @@ pub enum ShelfError {
     Store(#[source] store::Cause),
     #[error("the chunk {name} is damaged")]
     Chunk { name: Name, source: Malformed },
-    #[error("the chunk {0} is altered: its checksum is another")]
+    #[error("the chunk {0} in the store is altered: its checksum is another")]
     Altered(Name),
     #[error("the chunk {name} can't be sealed or opened")]
     Seal { name: String, source: seal::Error },
@@ -125,15 +127,18 @@ impl Shelf {
     pub async fn write(&self, name: &Name, bytes: Bytes) -> Result<(), ShelfError> {
         let path = Path::from(format!("{}/{name}", self.folder()));
         match store::put_once(&*self.store, &path, &bytes).await {
-            // Its name has its checksum: an earlier try has arrived.
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            result => Ok(result.map(|_| ())?),
+            Err(object_store::Error::AlreadyExists { .. }) => Err(ShelfError::Altered(*name)),
+            result => Ok(result?),
         }
     }
 
     pub async fn read(&self, name: &Name) -> Result<Chunk, ShelfError> {
         let path = Path::from(format!("{}/{name}", self.folder()));
-        let bytes = self.store.get(&path).await?.bytes().await?;
+        let found = self.store.get(&path).await?;
+        if found.meta.size > CHUNK_BYTES_MAX {
+            return Err(ShelfError::Altered(*name));
+        }
+        let bytes = found.bytes().await?;
         if !name.is_of(&Sha256::digest(&bytes).into()) {
             return Err(ShelfError::Altered(*name));
         }
@@ -193,6 +198,8 @@ mod tests {
             shelf.store.put(&path, altered.into()).await.unwrap();
             assert!(matches!(shelf.read(&name).await, Err(ShelfError::Altered(_))), "{at}");
         }
+        // It is not taken for what is to be written, and not written over.
+        assert!(matches!(shelf.write(&name, bytes).await, Err(ShelfError::Altered(_))));
         assert_eq!(shelf.read_if_able(&name).await.unwrap(), None);
     }
 }

@@ -65,6 +65,8 @@ pub enum Error {
     Unconditional { name: String, source: Cause },
     #[error("a lock or a rule of retention in the store keeps {name}")]
     Retained { name: String, source: Cause },
+    #[error("{name} has {bytes} bytes, and can't be what was written: that has {bytes_max} at most")]
+    TooLarge { name: String, bytes: u64, bytes_max: u64 },
     #[error("the store refuses {name}")]
     Object { name: String, source: Cause },
 }
@@ -76,6 +78,7 @@ impl Error {
                 Reason::InvalidArguments
             }
             Self::Retained { .. } => Reason::StoreDenied,
+            Self::TooLarge { .. } => Reason::BackupDamaged,
             Self::Folder { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Reason::StoreMissing,
             Self::Folder { .. } => Reason::StoreDenied,
             Self::Object { source, .. } => reason(&source.0),
@@ -187,22 +190,31 @@ pub async fn put_new(store: &dyn ObjectStore, name: &str, bytes: Bytes) -> Resul
 pub async fn put_once(store: &dyn ObjectStore, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
     let create = || store.put_opts(path, bytes.clone().into(), PutMode::Create.into());
     match create().await {
-        Err(error @ object_store::Error::AlreadyExists { .. }) => {
-            let found = store.get(path).await?;
-            let is_same = found.meta.size == bytes.len() as u64 && found.bytes().await? == *bytes;
-            if is_same { Ok(()) } else { Err(error) }
-        }
+        Err(error @ object_store::Error::AlreadyExists { .. }) => same_or(error, store, path, bytes).await,
         // By aws_conditional_put=disabled; nothing is lost if nobody else writes there.
         Err(object_store::Error::NotImplemented { .. }) => match store.head(path).await {
             Ok(_) => {
                 let source = "it was looked for before the write".into();
-                Err(object_store::Error::AlreadyExists { path: path.to_string(), source })
+                let error = object_store::Error::AlreadyExists { path: path.to_string(), source };
+                same_or(error, store, path, bytes).await
             }
             Err(object_store::Error::NotFound { .. }) => store.put(path, bytes.clone().into()).await.map(drop),
             Err(error) => Err(error),
         },
         put => put.map(drop),
     }
+}
+
+/// What is there already may be what an earlier try has written.
+async fn same_or(
+    error: object_store::Error,
+    store: &dyn ObjectStore,
+    path: &Path,
+    bytes: &Bytes,
+) -> object_store::Result<()> {
+    let found = store.get(path).await?;
+    let is_same = found.meta.size == bytes.len() as u64 && found.bytes().await? == *bytes;
+    if is_same { Ok(()) } else { Err(error) }
 }
 
 /// Whether the endpoint doesn't know the condition `If-None-Match`.
@@ -218,9 +230,14 @@ fn is_retained(error: &object_store::Error) -> bool {
     said.iter().any(|said| words.contains(said))
 }
 
-pub async fn get(store: &dyn ObjectStore, name: &str) -> Result<Bytes, Error> {
+/// A larger one than that is not read.
+pub async fn get(store: &dyn ObjectStore, name: &str, bytes_max: u64) -> Result<Bytes, Error> {
     let failed = |error| Error::Object { name: name.to_owned(), source: Cause(error) };
-    store.get(&Path::from(name)).await.map_err(failed)?.bytes().await.map_err(failed)
+    let found = store.get(&Path::from(name)).await.map_err(failed)?;
+    if found.meta.size > bytes_max {
+        return Err(Error::TooLarge { name: name.to_owned(), bytes: found.meta.size, bytes_max });
+    }
+    found.bytes().await.map_err(failed)
 }
 
 /// One that is gone already is no error.
@@ -262,9 +279,10 @@ mod tests {
         put_new(&*store, "x/y", Bytes::from_static(b"1")).await.unwrap();
         let again = put_new(&*store, "x/y", Bytes::from_static(b"2")).await.unwrap_err();
         assert_eq!(again.reason(), Reason::BackupExists);
-        assert_eq!(get(&*store, "x/y").await.unwrap(), "1");
+        assert_eq!(get(&*store, "x/y", 1).await.unwrap(), "1");
         assert_eq!(std::fs::read(folder.path().join("a/b/x/y")).unwrap(), b"1");
-        assert_eq!(get(&*store, "x/z").await.unwrap_err().reason(), Reason::BackupMissing);
+        assert_eq!(get(&*store, "x/y", 0).await.unwrap_err().reason(), Reason::BackupDamaged);
+        assert_eq!(get(&*store, "x/z", 1).await.unwrap_err().reason(), Reason::BackupMissing);
         delete(&*store, &Path::from("x/z")).await.unwrap();
     }
 

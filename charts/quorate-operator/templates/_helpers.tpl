@@ -85,3 +85,8 @@ default
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
+
+{{/* As the operator names it: those of several namespaces elect apart. */}}
+{{- define "operator.lease" -}}
+quorate-operator{{ with .Values.watchNamespace }}-{{ . }}{{ end }}
+{{- end -}}

@@ -1,5 +1,6 @@
 //! The charts, with helm itself: what they refuse, what they make, and a cluster from install to uninstall.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -84,6 +85,7 @@ fn every_value_has_an_effect() {
         ("spec.replicas=5", "replicas: 5"),
         ("spec.etcd.snapshotCount=7", "snapshotCount: 7"),
         ("networkPolicy.enabled=true", "quorate.io/client: \"true\""),
+        ("spec=null", "spec:\n  {}"),
     ] {
         let made = template("etcd-cluster", &[value]).unwrap();
         assert!(made.contains(effect), "{value}: no {effect:?} in {made}");
@@ -102,6 +104,7 @@ fn bad_values_are_refused_by_their_names() {
         ("quorate-operator", "metrics.port=80", "/metrics/port"),
         ("etcd-cluster", "spec.replicas=10", "/spec/replicas"),
         ("etcd-cluster", "name=Big", "/name"),
+        ("etcd-cluster", "spec.nonsense=5", "nonsense"),
         ("etcd-cluster", "replicas=3", "replicas"),
     ] {
         let refusal = template(name, &[value]).expect_err(value);
@@ -208,6 +211,10 @@ async fn a_cluster_comes_and_goes_by_helm_and_so_does_the_operator() {
     assert_eq!(site.etcdctl("sample", "prod", &["get", "greeting"]).await.trim(), "greeting\nhello");
 
     assert!(site.nothing_was_forbidden().await.contains("Promote"));
+    let notes = site.helm(&["get", "notes", "quorate-operator", "--namespace=quorate-system"]).await;
+    let example = notes.split_once("<<EOF\n").and_then(|(_, rest)| rest.split_once("  EOF")).unwrap().0;
+    let checks = ["create", "--dry-run=server", "--filename=-"];
+    site.kubernetes.kubectl_with_input(&checks, example).await.unwrap().success().unwrap();
 
     // Somebody's older definition is brought up with the chart.
     let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/etcdclusters.quorate.io";
@@ -257,15 +264,37 @@ async fn a_cluster_comes_and_goes_by_helm_and_so_does_the_operator() {
     let kept = site.kubectl(&["get", "crds", "--output=name"]).await;
     assert!(kept.contains("etcdclusters.quorate.io") && kept.contains("etcdmembers.quorate.io"), "{kept}");
 
-    // The definitions are there; an operator for one namespace takes them over.
-    site.namespace("team").await;
-    let values = ["watchNamespace=team", "crds.install=false", "replicas=1"];
-    site.install_operator("install", "quorate-operator", "quorate-system", &values).await;
-    site.install_cluster("small", "team", 1).await;
-    assert!(site.may(account, &["list", "pods", "--namespace=team"]).await);
-    assert!(!site.may(account, &["list", "pods", "--namespace=prod"]).await);
+    // The definitions are there; operators for one namespace each take them over, and don't stand by for each other.
+    for team in ["red", "blue"] {
+        site.namespace(team).await;
+        let release = format!("{team}-operator");
+        let values = [&format!("watchNamespace={team}"), "crds.install=false", "replicas=1"];
+        site.install_operator("install", &release, "quorate-system", &values).await;
+        site.install_cluster("small", team, 1).await;
+        let account = format!("quorate-system:{release}-quorate-operator");
+        assert!(site.may(&account, &["list", "pods", &format!("--namespace={team}")]).await);
+        assert!(!site.may(&account, &["list", "pods", "--namespace=prod"]).await);
+    }
+    let cluster = chart("etcd-cluster");
+    let renamed = ["upgrade", "small", &cluster, "--namespace=red", "--set", "name=other"];
+    let refusal = site.kubernetes.helm(&renamed).await.unwrap();
+    assert!(refusal.code != 0 && refusal.stderr.contains("can't be renamed"), "{refusal:?}");
     // A namespace goes as a whole, at once.
-    site.kubectl(&["delete", "namespace", "team", "--timeout=120s"]).await;
+    site.kubectl(&["delete", "namespace", "red", "--timeout=120s"]).await;
+}
+
+#[test]
+fn the_chart_of_a_cluster_knows_every_field() {
+    let read = |file: &str| std::fs::read_to_string(binaries::repository().join(file)).unwrap();
+    let schema: Value = serde_json::from_str(&read("charts/etcd-cluster/values.schema.json")).unwrap();
+    let known: BTreeSet<_> = schema["properties"]["spec"]["properties"].as_object().unwrap().keys().collect();
+    // As the reference has it, which follows from the types.
+    let reference = read("docs/operator/reference.md");
+    let (_, spec) = reference.split_once("### EtcdCluster spec\n").unwrap();
+    let (spec, _) = spec.split_once("\n###").unwrap();
+    let fields = spec.lines().filter_map(|line| line.strip_prefix("| `spec.")?.split(['`', '.', '[']).next());
+    let fields: BTreeSet<String> = fields.map(str::to_owned).collect();
+    assert_eq!(known, fields.iter().collect());
 }
 
 #[test]

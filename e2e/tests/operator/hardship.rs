@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
+use quorate_e2e::binaries;
 use quorate_e2e::history::Dial;
 use quorate_e2e::kubernetes::operated::LIMIT;
 use quorate_e2e::kubernetes::{Image, Operated};
@@ -10,6 +11,7 @@ use quorate_e2e::wait::{self, Look};
 use serde_json::{Value, json};
 
 use crate::etcdctl::{self, etcdctl};
+use crate::quickstart;
 
 const MANIFEST: &str = "
 apiVersion: quorate.io/v1alpha1
@@ -186,6 +188,22 @@ async fn what_users_delete_is_made_again_or_told() {
     let comes_back = |status: &Value| status["phase"] != "Running";
     site.until("sample", "the loss of all pods", comes_back).await.unwrap();
     site.running("sample", 3).await.unwrap();
+    assert_eq!(etcdctl(&site.kubernetes, "sample", "default", &["get", "greeting"]).await, "greeting\nhello\n");
+
+    // The cluster alone: nothing begins beside what it left, until that is given to another.
+    site.kubernetes.kubectl(&["delete", "etcdcluster", "sample", "--cascade=orphan"]).await.unwrap().success().unwrap();
+    site.kubernetes.apply(MANIFEST).await.unwrap();
+    site.until("sample", "a word about what was left", |status| says(status, "didn't make")).await.unwrap();
+    let page = std::fs::read_to_string(binaries::repository().join("docs/operator/failure-modes.md")).unwrap();
+    let (_, section) = page.split_once("### An orphaned cluster").unwrap();
+    let folder = site.kubernetes.folder().display().to_string();
+    std::fs::write(site.kubernetes.folder().join("sample.yaml"), format!("{MANIFEST}  paused: true\n")).unwrap();
+    let mut adopt = quickstart::shell(&site.kubernetes);
+    adopt.args(["-euc", &format!("cd {folder}\n{}", quickstart::blocks(section)[0])]);
+    let output = tokio::task::spawn_blocking(move || adopt.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let adopted = site.running("sample", 3).await.unwrap();
+    assert_eq!(adopted["status"]["clusterId"], cluster["status"]["clusterId"]);
     assert_eq!(etcdctl(&site.kubernetes, "sample", "default", &["get", "greeting"]).await, "greeting\nhello\n");
 
     // The cluster in the middle of a change; another of its name has nothing of it but keeps its volumes.

@@ -11,5 +11,6 @@ mod manners;
 mod node;
 mod plugin;
 mod quickstart;
+mod refusals;
 mod spanning;
 mod tls;

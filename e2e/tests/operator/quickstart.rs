@@ -7,12 +7,12 @@ use quorate_e2e::binaries::{self, tool};
 use quorate_e2e::kubernetes::{Image, Kubernetes};
 
 /// The fenced blocks of shell commands, in their order.
-fn blocks(page: &str) -> Vec<&str> {
+pub fn blocks(page: &str) -> Vec<&str> {
     page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
 /// What a user's shell has: the tools, and a kubeconfig.
-fn shell(kubernetes: &Kubernetes) -> Command {
+pub fn shell(kubernetes: &Kubernetes) -> Command {
     let folder = |path: &Path| path.parent().unwrap().display().to_string();
     let (tools, own) = (folder(&tool("kubectl").unwrap()), folder(&binaries::plugin().unwrap()));
     let mut command = kubernetes.command("/bin/sh".as_ref());

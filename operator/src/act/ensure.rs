@@ -7,6 +7,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::objects::{Error, FIELD_MANAGER, ensure, keep};
+use super::refusal::Refusals;
 use crate::crd::label;
 use crate::crd::services::Budget;
 use crate::desired;
@@ -14,26 +15,34 @@ use crate::observe::cache::{self, Caches};
 use crate::observe::{Etcd, Member, View, World};
 use crate::plan::{migrate, presence};
 
-pub async fn ensure_all(client: &Client, namespace: &str, world: &World, caches: &Caches) -> Result<(), Error> {
+/// One thing that is refused keeps nothing else from being there.
+pub async fn ensure_all(
+    client: &Client,
+    namespace: &str,
+    world: &World,
+    caches: &Caches,
+    refusals: &mut Refusals,
+) -> Result<(), Error> {
     let services = owned(world, cache::of(&caches.services, &world.cluster));
-    keep(client, namespace, &services, wanted_services(world)).await?;
+    keep(client, namespace, &services, wanted_services(world), refusals).await?;
     let budgets = owned(world, cache::of(&caches.budgets, &world.cluster));
-    keep(client, namespace, &budgets, wanted_budget(world)).await?;
+    keep(client, namespace, &budgets, wanted_budget(world), refusals).await?;
     for member in &world.members {
-        own_volume(client, namespace, world, member).await?;
+        refusals.note(own_volume(client, namespace, world, member).await)?;
         if presence::wants_volume(world, member) {
-            ensure(client, namespace, &desired::volume::claim(&world.cluster, &member.object)).await?;
+            let claim = desired::volume::claim(&world.cluster, &member.object);
+            refusals.note(ensure(client, namespace, &claim).await)?;
         }
         if presence::lacks_pod(world, member) {
-            ensure(client, namespace, &presence::pod_of(world, &member.object)).await?;
+            refusals.note(ensure(client, namespace, &presence::pod_of(world, &member.object)).await)?;
         }
         if let Some(pod) = member.pod.as_ref().filter(|pod| presence::has_old_files(world, pod)) {
             let hash = &world.certificates.hash;
-            mark(client, namespace, pod, json!({"annotations": {label::CERTIFICATES: hash}})).await?;
+            refusals.note(mark(client, namespace, pod, json!({"annotations": {label::CERTIFICATES: hash}})).await)?;
         }
     }
     if let Etcd::Seen(view) = &world.etcd {
-        label_voters(client, namespace, world, view).await?;
+        refusals.note(label_voters(client, namespace, world, view).await)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 mod ensure;
 mod membership;
 mod objects;
+mod refusal;
 
 pub use ensure::{ensure_all, keep_pod_monitor};
 pub use membership::{Error, perform};
-pub use objects::{Error as ObjectsError, FIELD_MANAGER, Objects, apply, ensure};
+pub use objects::{Error as ObjectsError, FIELD_MANAGER, Objects, apply, ensure, would_take};
+pub use refusal::{Refusals, is_refusal, sentence};

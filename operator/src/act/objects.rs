@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::refusal::{Refusals, is_refusal};
 use crate::crd::label;
 use crate::digest;
 
@@ -39,6 +40,19 @@ pub async fn apply<K: Objects>(client: &Client, namespace: &str, object: &K) -> 
     api.patch(&object.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
 }
 
+/// Whether Kubernetes would take an object, and why not. That it is there already is no reason, and neither is a quota: what it takes the
+/// place of counts too. Where that can't be found out, it would.
+pub async fn would_take<K: Objects>(client: &Client, namespace: &str, object: &K) -> kube::Result<()> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let field_manager = Some(FIELD_MANAGER.to_owned());
+    match api.create(&PostParams { dry_run: true, field_manager }, object).await {
+        Err(kube::Error::Api(status)) if status.code == 400 || status.message.contains("exceeded quota") => Ok(()),
+        Err(error) if is_refusal(&error) => Err(error),
+        Err(kube::Error::Api(_)) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes an object that is not there. Another's is left alone.
 pub async fn ensure<K: Objects>(client: &Client, namespace: &str, object: &K) -> kube::Result<()> {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
@@ -52,22 +66,19 @@ pub async fn ensure<K: Objects>(client: &Client, namespace: &str, object: &K) ->
 
 /// Makes a cluster's objects of a kind the wanted ones: applies those that differ from what is there, and deletes those that are not
 /// wanted any more. `there` has the cluster's alone.
-pub async fn keep<K: Objects>(client: &Client, namespace: &str, there: &[K], wanted: Vec<K>) -> Result<(), Error> {
+pub async fn keep<K: Objects>(
+    client: &Client,
+    namespace: &str,
+    there: &[K],
+    wanted: Vec<K>,
+    refusals: &mut Refusals,
+) -> Result<(), Error> {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     for mut object in wanted.iter().cloned() {
         seal(&mut object);
-        let name = object.name_any();
-        match there.iter().find(|found| found.name_any() == name) {
-            Some(found) if is_as_wanted(found, &object) => continue,
-            Some(_) => {}
-            None => refuse_foreign(api.get_opt(&name).await?, &object)?,
-        }
-        match apply(client, namespace, &object).await {
-            // Somebody changed the key of a list's entry, such as a Service's port: applying would add a second one beside it.
-            Err(kube::Error::Api(status)) if status.code == 422 => {
-                api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await?;
-            }
-            applied => drop(applied?),
+        let found = there.iter().find(|found| found.name_any() == object.name_any());
+        if !found.is_some_and(|found| is_as_wanted(found, &object)) {
+            refusals.note(make(client, namespace, found, &object).await)?;
         }
     }
     let is_wanted = |found: &K| wanted.iter().any(|object| object.name_any() == found.name_any());
@@ -79,6 +90,22 @@ pub async fn keep<K: Objects>(client: &Client, namespace: &str, there: &[K], wan
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
             Err(error) => return Err(error.into()),
         }
+    }
+    Ok(())
+}
+
+async fn make<K: Objects>(client: &Client, namespace: &str, found: Option<&K>, wanted: &K) -> Result<(), Error> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let name = wanted.name_any();
+    if found.is_none() {
+        refuse_foreign(api.get_opt(&name).await?, wanted)?;
+    }
+    match apply(client, namespace, wanted).await {
+        // Somebody changed the key of a list's entry, such as a Service's port: applying would add a second one beside it.
+        Err(kube::Error::Api(status)) if status.code == 422 && found.is_some() => {
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(wanted)).await?;
+        }
+        applied => drop(applied?),
     }
     Ok(())
 }

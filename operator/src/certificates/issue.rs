@@ -16,8 +16,12 @@ pub const AUTHORITY_DAYS: i64 = 3650;
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
 
 #[derive(Debug, thiserror::Error)]
-#[error("failed to make a certificate")]
-pub struct Error(#[from] rcgen::Error);
+pub enum Error {
+    #[error("failed to make a certificate")]
+    Make(#[from] rcgen::Error),
+    #[error("spec.tls.{side}.extraNames: a certificate can't be for {name:?}; give names of DNS (foreign letters as xn--…) or addresses")]
+    Name { side: &'static str, name: String },
+}
 
 /// It signs itself.
 pub fn authority(cluster: &str, now: Timestamp) -> Result<Pair, Error> {
@@ -34,7 +38,7 @@ pub fn authority(cluster: &str, now: Timestamp) -> Result<Pair, Error> {
 /// Signed by the authority.
 pub fn leaf(kind: Kind, cluster: &str, names: &[String], authority: &Pair, now: Timestamp) -> Result<Pair, Error> {
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names)?;
+    let mut params = params(kind, names)?;
     params.distinguished_name = subject(kind, cluster);
     during(&mut params, now, LEAF_DAYS);
     params.use_authority_key_identifier_extension = true;
@@ -45,6 +49,15 @@ pub fn leaf(kind: Kind, cluster: &str, names: &[String], authority: &Pair, now: 
     issuer.distinguished_name = issuer_name(cluster);
     let certificate = params.signed_by(&key, &Issuer::new(issuer, KeyPair::from_pem(&authority.key)?))?;
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+fn params(kind: Kind, names: &[String]) -> Result<CertificateParams, Error> {
+    CertificateParams::new(names).map_err(|error| {
+        let side = if kind == Kind::Peer { "peer" } else { "client" };
+        let is_bad = |name: &&String| CertificateParams::new([(*name).clone()]).is_err();
+        let bad = names.iter().find(is_bad).map(|name| Error::Name { side, name: name.clone() });
+        bad.unwrap_or_else(|| error.into())
+    })
 }
 
 fn during(params: &mut CertificateParams, now: Timestamp, days: i64) {

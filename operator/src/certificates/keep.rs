@@ -13,6 +13,7 @@ use super::issue;
 use super::material::{self, Material, Pair};
 use super::prove::{self, Doubt, Probe};
 use super::wanted::{self, Kind, Wanted};
+use crate::act;
 use crate::client_tls;
 use crate::crd::EtcdCluster;
 use crate::crd::status::CertificateStatus;
@@ -52,6 +53,18 @@ pub enum Error {
     Secret { secret: String, reason: String },
 }
 
+impl Error {
+    /// What somebody has to mend, while everything else can go on.
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Trouble(why) => Some(why.clone()),
+            Self::Issue(error) => Some(act::sentence(error)),
+            Self::Kubernetes(error) if act::is_refusal(error) => Some(act::sentence(self)),
+            Self::Kubernetes(_) | Self::Unmade | Self::Foreign(_) | Self::Secret { .. } => None,
+        }
+    }
+}
+
 /// How certificates are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Certificates {
@@ -84,9 +97,11 @@ impl Site<'_> {
         if !self.cluster.spec.paused {
             match self.exchange(secrets).await {
                 Ok(waits) => certificates.exchange = waits,
-                // Members that run go on with what they have.
-                Err(Error::Trouble(why)) if self.has_all(secrets) => certificates.trouble = Some(why),
-                Err(error) => return Err(error),
+                Err(error) => match error.trouble() {
+                    // Members that run go on with what they have.
+                    Some(why) if self.has_all(secrets) => certificates.trouble = Some(why),
+                    _ => return Err(error),
+                },
             }
         }
         let materials = self.materials(secrets);

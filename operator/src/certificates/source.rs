@@ -80,10 +80,10 @@ impl Site<'_> {
     /// What somebody else made, if it can serve.
     async fn given(&self, secrets: &[Secret], kind: Kind, source: &str) -> Result<Material, Error> {
         let Some(secret) = find(secrets, source) else {
-            let is_issued = source.starts_with(&wanted::secret(self.cluster, kind));
-            let why = match is_issued {
-                true => issuer::complaint(self.client, self.cluster, kind).await?,
-                false => format!("there is no Secret {source}; make it with the keys tls.crt, tls.key and ca.crt"),
+            let mode = wanted::kinds(self.cluster).into_iter().find(|(other, _)| *other == kind).map(|(_, mode)| mode);
+            let why = match mode {
+                Some(Mode::CertManager) => issuer::complaint(self.client, self.cluster, kind).await?,
+                _ => format!("there is no Secret {source}; make it with the keys tls.crt, tls.key and ca.crt"),
             };
             return Err(Error::Trouble(why));
         };

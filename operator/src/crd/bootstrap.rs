@@ -91,7 +91,8 @@ pub struct Migrate {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("[has(self.static), has(self.discovery), has(self.dns)].filter(given, given).size() == 1").message("bootstrap.spanning: give one of static, discovery and dns"),
-    validation = Rule::new("has(self.discovery) || (has(self.members) && self.members.size() > 0)").message("bootstrap.spanning.members: static and dns need the names of this resource's first members")
+    validation = Rule::new("has(self.discovery) || (has(self.members) && self.members.size() > 0)").message("bootstrap.spanning.members: static and dns need the names of this resource's first members"),
+    validation = Rule::new("!has(self.members) || self.members.all(m, self.members.exists_one(n, n == m))").message("bootstrap.spanning.members: each name once")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Spanning {

@@ -42,7 +42,8 @@ use super::tls::Tls;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Cluster-Id", type_ = "string", json_path = ".status.clusterId", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
-    validation = Rule::new("size(self.metadata.name) <= 40").message("a cluster's name may have 40 characters at most, because members' names begin with it")
+    validation = Rule::new("size(self.metadata.name) <= 40").message("a cluster's name may have 40 characters at most, because members' names begin with it"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("a cluster's name is a part of hosts' names: small letters, digits and hyphens, a letter first")
 )]
 #[x_kube(
     validation = Rule::new("quantity(self.storage.size).compareTo(quantity(oldSelf.storage.size)) >= 0").message("storage.size may grow but not shrink"),
@@ -51,6 +52,7 @@ use super::tls::Tls;
     validation = Rule::new("has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)").message("bootstrap can't be changed"),
     validation = Rule::new("!oldSelf.cutOver || self.cutOver").message("cutOver can't be taken back: clients may have written"),
     validation = Rule::new("self.replicas > 0 || self.storage.medium == 'Disk'").message("replicas can't be 0 with storage.medium Memory: nothing would be kept"),
+    validation = Rule::new("!has(self.version) || !has(self.image.tag) || !self.image.tag.matches('^v?[0-9]+[.][0-9]+[.][0-9]+') || self.image.tag.matches('^v?' + self.version.replace('.', '[.]') + '([^0-9]|$)')").message("image.tag names another release than version; give one of them"),
     validation = Rule::new("!has(self.etcd.quotaBackendBytes) || double(self.etcd.quotaBackendBytes) < quantity(self.storage.size).asApproximateFloat()").message("etcd.quotaBackendBytes must be less than storage.size, which holds the log too")
 )]
 #[serde(rename_all = "camelCase")]
@@ -168,12 +170,12 @@ impl EtcdClusterSpec {
 pub struct Image {
     /// Without tag or digest; the operator's default if not given. etcd's own images of 3.5 or newer work too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(regex(pattern = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"), length(min = 1, max = 255))]
     pub repository: Option<String>,
 
     /// `v` and the version if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$"), length(min = 1, max = 128))]
     pub tag: Option<String>,
 
     /// Pins the image, such as `sha256:…`.

@@ -41,6 +41,7 @@ pub enum Reason {
     UnknownMember,
     Deleting,
     InvalidSpec,
+    ObjectRefused,
     Failing,
 }
 
@@ -74,6 +75,7 @@ impl Reason {
             Self::UnknownMember => "UnknownMember",
             Self::Deleting => "Deleting",
             Self::InvalidSpec => "InvalidSpec",
+            Self::ObjectRefused => "ObjectRefused",
             Self::Failing => "Failing",
         }
     }

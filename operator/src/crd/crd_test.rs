@@ -73,10 +73,22 @@ fn contradictions_are_refused_by_the_name_of_the_field() {
         (json!({"etcd": {"heartbeatIntervalMs": 100, "electionTimeoutMs": 400}}), "at least 5 times"),
         (json!({"etcd": {"extraArgs": ["--data-dir=/x"]}}), "etcd.extraArgs: the operator sets"),
         (json!({"etcd": {"extraArgs": ["--initial-cluster-state=new"]}}), "etcd.extraArgs: the operator sets"),
+        (json!({"etcd": {"extraArgs": ["--unsafe-no-fsync"]}}), "its data from the disk"),
+        (json!({"etcd": {"extraArgs": ["--version"]}}), "keeps a member from serving"),
         (json!({"etcd": {"extraEnv": [{"name": "ETCD_NAME", "value": "x"}]}}), "etcd.extraEnv: a variable"),
+        (json!({"etcd": {"autoCompaction": {"mode": "Revision", "retention": "5m"}}}), "a number of revisions"),
+        (json!({"version": "3.7.3", "image": {"tag": "v3.6.4"}}), "image.tag names another release"),
+        (json!({"version": "3.7.3", "image": {"tag": "3.7.30-amd64"}}), "image.tag names another release"),
+        (json!({"storage": {"size": "0"}}), "storage.size must be from 64Mi"),
+        (json!({"storage": {"size": "1"}}), "storage.size must be from 64Mi"),
+        (json!({"storage": {"size": "9".repeat(32)}}), "to 64Ti"),
+        (json!({"tls": {"client": {"mode": "Disabled", "allowPlaintext": true}}}), "tls.client.allowPlaintext"),
     ] {
         let refusal = refusal(spec.clone(), None).unwrap_or_else(|| panic!("{spec} is taken"));
         assert!(refusal.contains(words), "{spec}: {refusal}");
+    }
+    for tag in ["v3.7.3", "3.7.3", "v3.7.3-amd64", "latest"] {
+        assert_eq!(refusal(json!({"version": "3.7.3", "image": {"tag": tag}}), None), None, "{tag}");
     }
     let fine = json!({"etcd": {"extraArgs": ["--max-learners=2"], "extraEnv": [{"name": "TZ", "value": "UTC"}],
         "quotaBackendBytes": 4294967296i64, "heartbeatIntervalMs": 300, "electionTimeoutMs": 1500}});
@@ -137,6 +149,8 @@ fn a_cluster_that_spans_several_kubernetes_says_how_in_one_way() {
     assert!(refusal(bootstrap(both), None).unwrap().contains("give one of static, discovery and dns"));
     let nobody = json!({"static": list["static"], "members": []});
     assert!(refusal(bootstrap(nobody), None).unwrap().contains("bootstrap.spanning.members"));
+    let twice = json!({"static": list["static"], "members": ["a", "a"]});
+    assert!(refusal(bootstrap(twice), None).unwrap().contains("each name once"));
     let half = json!({"discovery": {"token": "t"}});
     assert!(refusal(bootstrap(half), None).unwrap().contains("url, or token and endpoints"));
     let other = json!({"static": {"initialCluster": "b=https://b.east.test:2380", "token": "t"}});

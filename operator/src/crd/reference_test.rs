@@ -69,7 +69,7 @@ fn values_say_what_they_mean() {
 fn every_rule_is_there() {
     let [cluster, ..] = pages();
     let of = |path: &str| cluster.rules.iter().filter(|rule| rule.path == path).count();
-    assert_eq!(of("metadata"), 1);
+    assert_eq!(of("metadata"), 2);
     assert!(of("spec") >= 5);
     assert_eq!(of("spec.etcd.extraArgs"), 1);
     assert!(cluster.rules.iter().all(|rule| !rule.message.is_empty()));

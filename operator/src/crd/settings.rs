@@ -50,7 +50,7 @@ pub struct Settings {
     /// More flags, each as `--flag=value`. Those that the operator sets itself are refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(regex(pattern = r"^--[a-z0-9-]+(=.*)?$"), length(max = 512)))]
-    #[x_kube(validation = Rule::new(OWNED_FLAGS).message("etcd.extraArgs: the operator sets names, folders, URLs, certificates, and how members find each other; see the typed fields"))]
+    #[x_kube(validation = Rule::new(OWNED_FLAGS).message("etcd.extraArgs: the operator sets names, folders, URLs, certificates, and how members find each other (see the typed fields), and takes nothing that keeps a member from serving or its data from the disk"))]
     pub extra_args: Vec<String>,
 
     /// More environment. Variables that begin with `ETCD_` are refused: they are flags.
@@ -61,10 +61,13 @@ pub struct Settings {
 }
 
 /// Flags of members that follow from the rest of the resource.
-const OWNED_FLAGS: &str = "!self.exists(a, a.matches('^--(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|force-new-cluster|cert-file|key-file|trusted-ca-file|client-.*|auto-tls|peer-.*|config-file|quota-backend-bytes|auto-compaction-.*|heartbeat-interval|election-timeout|snapshot-count|max-request-bytes|log-level)(=|$)'))";
+const OWNED_FLAGS: &str = "!self.exists(a, a.matches('^--(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|force-new-cluster|cert-file|key-file|trusted-ca-file|client-.*|auto-tls|peer-.*|config-file|quota-backend-bytes|auto-compaction-.*|heartbeat-interval|election-timeout|snapshot-count|max-request-bytes|log-level|version|help|unsafe-no-fsync|proxy|gateway|v2-.*)(=|$)'))";
 
 /// When old revisions are dropped.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("self.mode != 'Revision' || self.retention.matches('^[0-9]+$')").message("etcd.autoCompaction.retention: with mode Revision it is a number of revisions")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoCompaction {
     /// What `retention` counts.

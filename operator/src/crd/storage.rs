@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// Each member's volume.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("quantity(self.size).compareTo(quantity('64Mi')) >= 0 && quantity(self.size).compareTo(quantity('64Ti')) <= 0").message("storage.size must be from 64Mi to 64Ti; bytes without a unit are meant as bytes")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Of each volume: room for the database, the log and a snapshot. It may grow while the members run.
+    /// Of each volume, from 64Mi to 64Ti: room for the database, the log and a snapshot. It may grow while the members run.
     #[serde(default = "size")]
     #[schemars(with = "String", length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?([KMGTP]i?|k)?$"))]
     pub size: Quantity,

@@ -38,7 +38,8 @@ impl Default for Tls {
 #[x_kube(
     validation = Rule::new("self.mode != 'Secret' || (has(self.serverSecret) && has(self.clientSecret))").message("tls.client: mode Secret needs serverSecret and clientSecret"),
     validation = Rule::new("self.mode == 'Secret' || (!has(self.serverSecret) && !has(self.clientSecret))").message("tls.client: serverSecret and clientSecret need mode Secret"),
-    validation = Rule::new("(self.mode == 'CertManager') == has(self.issuerRef)").message("tls.client: mode CertManager needs issuerRef, and no other mode takes it")
+    validation = Rule::new("(self.mode == 'CertManager') == has(self.issuerRef)").message("tls.client: mode CertManager needs issuerRef, and no other mode takes it"),
+    validation = Rule::new("self.mode != 'Disabled' || !self.allowPlaintext").message("tls.client.allowPlaintext: with mode Disabled members serve plain text alone; leave it out")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClientTls {
@@ -46,9 +47,9 @@ pub struct ClientTls {
     #[serde(default)]
     pub mode: Mode,
 
-    /// More names and addresses for the certificate that members show.
+    /// More names and addresses for the certificate that members show; foreign letters as `xn--…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 32), inner(regex(pattern = r"^([0-9A-Fa-f.:]+|(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)$"), length(min = 1, max = 253)))]
     pub extra_names: Vec<String>,
 
     /// Members serve plain text too, by the same port: while clients move from one to the other. Not with `Disabled`, which is plain text
@@ -83,9 +84,9 @@ pub struct PeerTls {
     #[serde(default)]
     pub mode: Mode,
 
-    /// More names and addresses for the certificate.
+    /// More names and addresses for the certificate; foreign letters as `xn--…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 32), inner(regex(pattern = r"^([0-9A-Fa-f.:]+|(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)$"), length(min = 1, max = 253)))]
     pub extra_names: Vec<String>,
 
     /// Secret of what members show to each other, and whom they trust: `tls.crt`, `tls.key`, `ca.crt`.

@@ -12,8 +12,13 @@ use crate::crd::{EtcdCluster, EtcdMember, label};
 use crate::desired::name;
 use crate::etcd_client::Target;
 
-/// A cluster's members, by name.
-pub type Objects = Vec<Member>;
+/// What there is under a cluster's name.
+pub struct Objects {
+    /// Its members, by name.
+    pub members: Vec<Member>,
+    /// Names of records that an earlier cluster of this name has left.
+    pub left: Vec<String>,
+}
 
 /// As they are now. The resource is `None` if it has gone.
 pub async fn read(client: &Client, cluster: &EtcdCluster) -> kube::Result<Option<(EtcdCluster, Objects)>> {
@@ -46,7 +51,8 @@ pub fn gather(
 ) -> Objects {
     let uid = cluster.uid().unwrap_or_default();
     let is_ours = |record: &EtcdMember| record.owner_references().iter().any(|owner| owner.uid == uid);
-    let members = records.into_iter().filter(is_ours).map(|object| {
+    let (records, left): (Vec<EtcdMember>, Vec<EtcdMember>) = records.into_iter().partition(is_ours);
+    let members = records.into_iter().map(|object| {
         let member = object.name_any();
         let record = object.uid().unwrap_or_default();
         let owned =
@@ -60,7 +66,7 @@ pub fn gather(
     });
     let mut members: Vec<Member> = members.collect();
     members.sort_by_key(Member::name);
-    members
+    Objects { members, left: left.iter().map(ResourceExt::name_any).collect() }
 }
 
 /// Where members can be asked.

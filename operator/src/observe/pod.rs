@@ -84,18 +84,37 @@ pub fn last_line(text: &str) -> String {
 }
 
 fn unstarted(pod: &Pod) -> Option<String> {
-    let containers =
-        pod.status.as_ref()?.container_statuses.iter().chain(&pod.status.as_ref()?.init_container_statuses);
-    let waits = containers.flatten().find_map(|container| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.clone()?;
-        let is_on_its_way = matches!(reason.as_str(), "ContainerCreating" | "PodInitializing");
-        (!is_on_its_way).then(|| sentence(&reason, waiting.message.as_deref()))
-    });
-    waits.or_else(|| {
-        let unscheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
-        Some(sentence(unscheduled.reason.as_deref().unwrap_or("Unscheduled"), unscheduled.message.as_deref()))
-    })
+    statuses(pod).find_map(held_up).or_else(|| unscheduled(pod))
+}
+
+/// The server doesn't run in it, and won't as it is: neither what runs beside it nor a server that merely fails its probes counts.
+pub fn is_stuck(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let inits = status.init_container_statuses.iter().flatten();
+    let server = container(pod).into_iter();
+    inits.chain(server).any(|status| held_up(status).is_some()) && !runs(pod) || unscheduled(pod).is_some()
+}
+
+fn runs(pod: &Pod) -> bool {
+    container(pod).is_some_and(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.container_statuses.iter().chain(&status.init_container_statuses)).flatten()
+}
+
+/// Kubernetes' words about a container that it doesn't start.
+fn held_up(status: &ContainerStatus) -> Option<String> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.clone()?;
+    let is_on_its_way = matches!(reason.as_str(), "ContainerCreating" | "PodInitializing");
+    (!is_on_its_way).then(|| sentence(&reason, waiting.message.as_deref()))
+}
+
+fn unscheduled(pod: &Pod) -> Option<String> {
+    let unscheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
+    Some(sentence(unscheduled.reason.as_deref().unwrap_or("Unscheduled"), unscheduled.message.as_deref()))
 }
 
 /// It serves clients by TLS.

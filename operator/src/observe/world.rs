@@ -25,6 +25,8 @@ pub struct World {
     pub retired: Vec<Member>,
     /// Such a backup.
     pub order: Option<Order>,
+    /// Names of records that an earlier cluster of this name has left.
+    pub left: Vec<String>,
     /// What the mirror of another etcd says; an error is why it says nothing.
     pub mirrored: Option<Result<Mirrored, String>>,
     pub etcd: Etcd,

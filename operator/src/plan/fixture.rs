@@ -104,6 +104,7 @@ impl Sim {
             members: self.members().into_iter().filter(|member| !member.is_retired()).collect(),
             retired: self.members().into_iter().filter(Member::is_retired).collect(),
             order: self.order.clone(),
+            left: Vec::new(),
             mirrored: None,
             etcd: self.etcd(),
             now: self.now,
@@ -350,6 +351,29 @@ impl Sim {
         });
     }
 
+    /// The server runs, and what runs beside it doesn't.
+    pub fn side_container_crashes(&mut self, name: &str) {
+        let waiting = ContainerStateWaiting {
+            reason: Some("CrashLoopBackOff".to_owned()),
+            message: Some("back-off restarting failed container=side".to_owned()),
+        };
+        let state = ContainerState { waiting: Some(waiting), ..Default::default() };
+        let side = ContainerStatus { name: "side".to_owned(), state: Some(state), ..Default::default() };
+        self.container(name).push(side);
+        self.is_not_ready(name);
+    }
+
+    fn is_not_ready(&mut self, name: &str) {
+        let now = self.now;
+        let status = self.pods.get_mut(name).unwrap().status.as_mut().unwrap();
+        status.conditions = Some(vec![PodCondition {
+            type_: "Ready".to_owned(),
+            status: "False".to_owned(),
+            last_transition_time: Some(Time(now)),
+            ..Default::default()
+        }]);
+    }
+
     fn container(&mut self, name: &str) -> &mut Vec<ContainerStatus> {
         let status = self.pods.get_mut(name).unwrap().status.as_mut().unwrap();
         status.container_statuses.as_mut().unwrap()
@@ -359,14 +383,7 @@ impl Sim {
     pub fn loses_its_node(&mut self, id: u64) {
         self.down.push(id);
         let name = self.name_of(id);
-        let now = self.now;
-        let status = self.pods.get_mut(&name).unwrap().status.as_mut().unwrap();
-        status.conditions = Some(vec![PodCondition {
-            type_: "Ready".to_owned(),
-            status: "False".to_owned(),
-            last_transition_time: Some(Time(now)),
-            ..Default::default()
-        }]);
+        self.is_not_ready(&name);
     }
 }
 
@@ -389,6 +406,7 @@ fn made(world: &World, record: &EtcdMember) -> Pod {
                 name: CONTAINER.to_owned(),
                 ready: true,
                 started: Some(true),
+                state: Some(ContainerState { running: Some(Default::default()), ..Default::default() }),
                 ..Default::default()
             }]),
             ..PodStatus::default()

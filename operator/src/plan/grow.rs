@@ -128,7 +128,8 @@ pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
             return Some(Situation::new(Phase::Changing, Reason::Replacing, message).with(step));
         }
         let what = if row.name.is_empty() { "start" } else { "catch up" };
-        return Some(growing(format!("waiting for {name} to {what}")).waiting());
+        let obstacle = member.pod.as_ref().and_then(pod::obstacle).map(|why| format!(" ({why})")).unwrap_or_default();
+        return Some(growing(format!("waiting for {name} to {what}{obstacle}")).waiting());
     }
     if !quorum::can_promote(view, row.id) {
         return Some(

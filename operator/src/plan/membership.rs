@@ -37,6 +37,16 @@ fn without_members(world: &World) -> Decision {
         None if world.wanted() == 0 => {
             Situation::new(Phase::Hibernated, Reason::Hibernated, "no members are wanted, and none were ever made").waiting()
         }
+        None if !world.left.is_empty() => Situation::new(
+            Phase::Forming,
+            Reason::UnknownMember,
+            format!(
+                "waiting for the records of an earlier EtcdCluster of this name to go ({}), since its members may still run; if nobody \
+                 deletes them, delete them or give them to this one, see the page on failures",
+                world.left.join(", ")
+            ),
+        )
+        .waiting(),
         None => grow::found(world).unwrap_or_else(|| grow::form(world)),
         Some(id) => Situation::new(
             Phase::Unavailable,

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::fixture::{Fault, Sim};
+use super::next;
 use super::step::Step;
 use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
@@ -11,6 +12,17 @@ use crate::crd::repair::Auto;
 use crate::crd::status::Phase;
 use crate::crd::storage::Policy;
 use crate::observe::Row;
+
+#[test]
+fn nothing_begins_beside_what_an_earlier_cluster_of_the_name_left() {
+    let mut world = Sim::new(3).world();
+    world.left = vec!["a-old".to_owned()];
+    let decision = next(&world);
+    assert_eq!((decision.step, decision.situation.reason), (None, Reason::UnknownMember));
+    assert!(decision.situation.message.contains("a-old"));
+    world.left.clear();
+    assert!(matches!(next(&world).step, Some(Step::Intend(_))));
+}
 
 #[test]
 fn a_cluster_forms_from_one_member_and_grows_by_learners() {

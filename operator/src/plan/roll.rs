@@ -25,11 +25,11 @@ fn is_outdated(world: &World, member: &Member) -> bool {
 pub fn unstick(world: &World) -> Option<Decision> {
     let is_stuck = |member: &&Member| {
         let pod = member.pod.as_ref();
-        world.has_volumes() && pod.is_some_and(|pod| pod::obstacle(pod).is_some()) && is_outdated(world, member)
+        world.has_volumes() && pod.is_some_and(pod::is_stuck) && is_outdated(world, member)
     };
     let member = world.members.iter().find(is_stuck)?;
     let message = format!("{} could not run, and starts with what the resource says now", member.name());
-    Some(rolling(message).with(delete_pod(member.pod.as_ref()?)))
+    restart(world, member, message)
 }
 
 /// The next restart, or what it waits for.
@@ -39,11 +39,20 @@ pub fn next(world: &World, view: &View) -> Option<Decision> {
         return None;
     }
     let left = outdated.len();
+    let is_served = |member: &Member| member.pod.as_ref().is_some_and(pod::is_ready);
     let (candidate, id) = outdated.iter().filter_map(|member| Some((*member, member.row(&view.rows)?.id))).min_by_key(
-        |(member, id)| (!readdress::is_under_way(member), *id == view.leader(), view.is_ready(*id), member.name()),
+        |(member, id)| {
+            let place = (*id == view.leader(), view.is_ready(*id), is_served(member));
+            (!readdress::is_under_way(member), place, member.name())
+        },
     )?;
     let name = candidate.name();
-    let is_away = |member: &&Member| member.name() != name && member.row(&view.rows).is_some() && !serves(view, member);
+    // What runs beside a member may be what the resource mends.
+    let is_held_up = |member: &Member| !is_served(member) && !is_outdated(world, member);
+    let is_away = |member: &&Member| {
+        let row = member.row(&view.rows);
+        member.name() != name && row.is_some_and(|row| !answers(view, row.id) || is_held_up(member))
+    };
     if let Some(other) = world.members.iter().find(is_away) {
         let why = other.pod.as_ref().and_then(pod::obstacle).unwrap_or_else(|| "it is starting".to_owned());
         let message = format!("{left} members are to restart; waiting for {} to serve ({why})", other.name());
@@ -59,15 +68,20 @@ pub fn next(world: &World, view: &View) -> Option<Decision> {
         return Some(rolling(message).with(Step::HandOver { from: id, to }));
     }
     if !world.has_volumes() {
-        return Some(without_volumes(view, &name, id));
+        let next = presence::pod_of(world, &candidate.object);
+        return Some(without_volumes(view, &name, id).for_pod(next));
     }
-    let message = format!("{name} restarts with what the resource says now; {left} to go");
-    Some(rolling(message).with(delete_pod(candidate.pod.as_ref()?)))
+    restart(world, candidate, format!("{name} restarts with what the resource says now; {left} to go"))
 }
 
-fn serves(view: &View, member: &Member) -> bool {
-    let answers = member.row(&view.rows).is_some_and(|row| view.is_ready(row.id) && view.has_caught_up(row.id));
-    answers && member.pod.as_ref().is_some_and(pod::is_ready)
+fn answers(view: &View, id: u64) -> bool {
+    view.is_ready(id) && view.has_caught_up(id)
+}
+
+/// Its pod goes only for one that Kubernetes would take.
+fn restart(world: &World, member: &Member, message: String) -> Option<Decision> {
+    let next = presence::pod_of(world, &member.object);
+    Some(rolling(message).with(delete_pod(member.pod.as_ref()?)).for_pod(next))
 }
 
 /// A restart would lose what the member has: another takes its place.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::fixture::{Fault, Sim};
 use super::step::Step;
+use super::version;
 use crate::crd::condition::Reason;
 use crate::crd::status::Phase;
 use crate::crd::storage::Medium;
+use crate::observe::pod;
 
 fn deleted_pods(steps: &[Step]) -> Vec<String> {
     let pods = steps.iter().filter_map(|step| match step {
@@ -122,6 +125,61 @@ fn members_in_memory_are_replaced_and_never_restarted() {
     alone.cluster.spec.etcd.snapshot_count = Some(5000);
     let decision = alone.settle();
     assert!(decision.situation.message.contains("scale to 3 members first"), "{}", decision.situation.message);
+}
+
+#[test]
+fn what_runs_beside_the_members_is_mended_one_member_at_a_time() {
+    let mut sim = Sim::settled(3);
+    for row in sim.rows.clone() {
+        sim.side_container_crashes(&row.name);
+    }
+    let before = sim.done.len();
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    let first = sim.reconcile(Fault::None);
+    assert!(matches!(first.step, Some(Step::DeletePod { .. })), "{first:?}");
+    let second = sim.reconcile(Fault::None);
+    assert_eq!((second.step, second.situation.reason), (None, Reason::RollingOut), "the first is not there again");
+    sim.settle();
+    assert_eq!(deleted_pods(&sim.done[before..]).len(), 3);
+
+    // What is made now crashes too: the others keep what they have.
+    sim.cluster.spec.etcd.snapshot_count = Some(6000);
+    let Some(Step::DeletePod { pod, .. }) = sim.reconcile(Fault::None).step else { panic!("nothing is restarted") };
+    sim.breathe();
+    sim.side_container_crashes(&pod);
+    for _ in 0..3 {
+        sim.breathe();
+        let decision = sim.reconcile(Fault::None);
+        assert_eq!(decision.step, None);
+        assert!(decision.situation.message.contains("container=side"), "{}", decision.situation.message);
+    }
+}
+
+#[test]
+fn a_pod_goes_only_for_one_that_kubernetes_would_take() {
+    let mut sim = Sim::settled(3);
+    sim.cluster.spec.etcd.snapshot_count = Some(5000);
+    let decision = sim.reconcile(Fault::Before);
+    let (Some(Step::DeletePod { pod, .. }), Some(next)) = (&decision.step, &decision.makes_room_for) else {
+        panic!("{decision:?}")
+    };
+    assert_eq!((next.name_any(), pod::intent(next) == pod::intent(&sim.pods[pod])), (pod.clone(), false));
+    let held = decision.hold().despite(&["Pod \"a\" is invalid: spec.x".to_owned()]);
+    assert_eq!((held.step, held.situation.reason), (None, Reason::ObjectRefused));
+    assert!(held.situation.message.ends_with("; Kubernetes refuses: Pod \"a\" is invalid: spec.x"));
+    let steady = Sim::settled(3).settle().despite(&["Service \"a\" is invalid".to_owned()]);
+    assert_eq!((steady.situation.phase, steady.situation.reason), (Phase::Invalid, Reason::ObjectRefused));
+}
+
+#[test]
+fn the_tag_of_an_image_counts_for_more_than_the_version_beside_it() {
+    for (tag, is_refused) in [("v3.6.4", true), ("3.6.4-amd64", true), ("v3.7.4", false), ("latest", false)] {
+        let mut sim = Sim::settled(3);
+        sim.cluster.spec.version = Some("3.7.3".to_owned());
+        sim.cluster.spec.image.tag = Some(tag.to_owned());
+        let refusal = version::choose(&sim.world()).refusal;
+        assert_eq!(refusal.is_some(), is_refused, "{tag}: {refusal:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a plan consists of.
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::crd::condition::Reason;
@@ -139,6 +140,34 @@ impl Step {
 pub struct Decision {
     pub step: Option<Step>,
     pub situation: Situation,
+    /// The step is done only if Kubernetes would take this pod, for which it makes room.
+    pub makes_room_for: Option<Box<Pod>>,
+}
+
+impl Decision {
+    pub fn for_pod(self, pod: Pod) -> Self {
+        Self { makes_room_for: Some(Box::new(pod)), ..self }
+    }
+
+    /// The step is not done.
+    pub fn hold(self) -> Self {
+        Self { step: None, makes_room_for: None, ..self }
+    }
+
+    /// What Kubernetes doesn't take is told beside what happens.
+    pub fn despite(mut self, refusals: &[String]) -> Self {
+        if refusals.is_empty() {
+            return self;
+        }
+        let Situation { phase, reason, message } = &mut self.situation;
+        *message = format!("{message}; Kubernetes refuses: {}", refusals.join("; "));
+        match phase {
+            Phase::Running => (*phase, *reason) = (Phase::Invalid, Reason::ObjectRefused),
+            Phase::Forming | Phase::Changing | Phase::Degraded => *reason = Reason::ObjectRefused,
+            _ => {}
+        }
+        self
+    }
 }
 
 /// How the cluster is, in one word and one sentence.
@@ -155,11 +184,11 @@ impl Situation {
     }
 
     pub fn with(self, step: Step) -> Decision {
-        Decision { step: Some(step), situation: self }
+        Decision { step: Some(step), situation: self, makes_room_for: None }
     }
 
     /// Nothing to do but to wait for what the sentence says.
     pub fn waiting(self) -> Decision {
-        Decision { step: None, situation: self }
+        Decision { step: None, situation: self, makes_room_for: None }
     }
 }

@@ -58,14 +58,18 @@ fn parse(text: &str) -> Option<Version> {
     numbers.next().is_none().then_some(version)
 }
 
-/// What the resource says, or the tag of its image if that is a version of etcd. Of other images nothing is known beforehand.
+/// The tag of its image if that begins with a version of etcd, since that is what runs, or what the resource says. Of other images nothing
+/// is known beforehand.
 fn wanted(world: &World, image: &str) -> Option<Version> {
-    let spec = &world.cluster.spec;
-    if let Some(version) = &spec.version {
-        return parse(version);
-    }
-    let tag = image.rsplit_once(':')?.1.strip_prefix('v')?;
-    parse(tag).filter(|version| version.major == 3)
+    let tag = image.rsplit_once(':').and_then(|(_, tag)| release(tag)).filter(|version| version.major == 3);
+    tag.or_else(|| parse(world.cluster.spec.version.as_ref()?))
+}
+
+/// Of a tag such as `v3.7.3` or `3.7.3-amd64`.
+fn release(tag: &str) -> Option<Version> {
+    let numbers = tag.strip_prefix('v').unwrap_or(tag);
+    let end = numbers.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(numbers.len());
+    parse(numbers.get(..end)?)
 }
 
 /// The oldest among the members.

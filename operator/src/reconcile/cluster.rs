@@ -12,8 +12,8 @@ use rand::distr::{Alphanumeric, SampleString};
 use rand::seq::IndexedRandom;
 use serde_json::json;
 
-use super::{Context, Error, TROUBLED, WAITING, keep_deployment, order_of, sentence};
-use crate::act;
+use super::{Context, Error, TROUBLED, WAITING, keep_deployment, order_of};
+use crate::act::{self, Refusals};
 use crate::certificates::{issuer, keep};
 use crate::crd::member::Begins;
 use crate::crd::status::{EtcdClusterStatus, MigrationPhase, MigrationStatus, Phase};
@@ -31,6 +31,8 @@ use crate::status;
 const AFTER_STEP: Duration = Duration::from_millis(200);
 /// Of the word by which a mirror knows the operator.
 const TOKEN_CHARACTERS: usize = 32;
+/// Failures in a row after which what was known of a cluster is not taken for true any more.
+const LASTING: u32 = 3;
 /// At rest. Certificates end, and members may fall silent behind a pod that looks well.
 const AT_REST: Duration = Duration::from_secs(60);
 
@@ -48,43 +50,46 @@ pub async fn reconcile(cluster: Arc<EtcdCluster>, context: Arc<Context>) -> Resu
         // Everything is owned by the cluster, or kept.
         return Ok(Action::await_change());
     }
-    let done = step(&cluster, &context).await;
+    let (seen, done) = match look(&cluster, &context).await {
+        Ok(None) => return Ok(Action::await_change()),
+        Ok(Some(seen)) => (true, follow(seen, &context).await),
+        Err(error) => (false, Err(error)),
+    };
     context.metrics.reconciled(done.is_ok(), started.elapsed());
     match &done {
         Ok(_) => context.backoff.forget(&uid),
-        Err(error) => tell(&cluster, &context, error).await,
+        Err(error) => tell(&cluster, &context, error, seen).await,
     }
     done
 }
 
-async fn step(cluster: &EtcdCluster, context: &Context) -> Result<Action, Error> {
-    let cached = observe(cluster, context.caches.objects(cluster), context, false).await;
-    let Seen { world, asked, decision } = match cached {
-        Ok(seen) if is_at_rest(&seen) => seen,
+/// `None`: the cluster has gone.
+async fn look(cluster: &EtcdCluster, context: &Context) -> Result<Option<Seen>, Error> {
+    match observe(cluster, context.caches.objects(cluster), context, false).await {
+        Ok(seen) if is_at_rest(&seen) => return Ok(Some(seen)),
         // A cache may be behind: nothing is decided by it alone.
-        Ok(_) | Err(Error::Certificates(_)) => {
-            let Some((cluster, objects)) = observe::kubernetes::read(&context.client, cluster).await? else {
-                return Ok(Action::await_change());
-            };
-            observe(&cluster, objects, context, true).await?
-        }
+        Ok(_) | Err(Error::Certificates(_)) => {}
         Err(error) => return Err(error),
-    };
+    }
+    let Some((cluster, objects)) = observe::kubernetes::read(&context.client, cluster).await? else { return Ok(None) };
+    observe(&cluster, objects, context, true).await.map(Some)
+}
+
+/// Does what is to be done, and tells of it.
+async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Result<Action, Error> {
     let cluster = &world.cluster;
     let namespace = cluster.namespace().unwrap_or_default();
-    if !cluster.spec.paused {
-        act::ensure_all(&context.client, &namespace, &world, &context.caches).await?;
-        monitor(&namespace, &world, context).await?;
-        mirror(&namespace, &world, context).await?;
-    }
+    let (decision, refusals) =
+        if cluster.spec.paused { (decision, Vec::new()) } else { ensure(&namespace, &world, decision, context).await? };
     report(&namespace, &world, &decision, context).await?;
     let Some(step) = &decision.step else {
         let is_steady =
             matches!(decision.situation.phase, Phase::Running | Phase::Hibernated | Phase::Paused | Phase::Invalid);
-        let delay = match &world.certificates.trouble {
-            Some(_) => TROUBLED,
-            None if is_steady => AT_REST,
-            None => WAITING,
+        let is_troubled = world.certificates.trouble.is_some() || !refusals.is_empty();
+        let delay = match (is_troubled, is_steady) {
+            (true, _) => TROUBLED,
+            (false, true) => AT_REST,
+            (false, false) => WAITING,
         };
         let exchange = world.certificates.exchange.as_ref().map(|(_, wait)| wait.unsigned_abs());
         return Ok(Action::requeue(exchange.map_or(delay, |wait| wait.min(delay))));
@@ -101,6 +106,28 @@ async fn step(cluster: &EtcdCluster, context: &Context) -> Result<Action, Error>
     context.metrics.stepped(step.kind(), done.is_ok());
     done?;
     Ok(Action::requeue(AFTER_STEP))
+}
+
+/// Everything but the step. What Kubernetes refuses is told, and hinders only the step that needs it.
+async fn ensure(
+    namespace: &str,
+    world: &World,
+    decision: Decision,
+    context: &Context,
+) -> Result<(Decision, Vec<String>), Error> {
+    let mut refusals = Refusals::default();
+    act::ensure_all(&context.client, namespace, world, &context.caches, &mut refusals).await?;
+    refusals.note(monitor(namespace, world, context).await)?;
+    refusals.note(mirror(namespace, world, context).await)?;
+    let taken = match &decision.makes_room_for {
+        Some(pod) => refusals.note(act::would_take(&context.client, namespace, pod.as_ref()).await)?.is_some(),
+        None => true,
+    };
+    // A cluster doesn't begin behind names that are somebody else's.
+    let is_in_the_way = world.members.is_empty() && refusals.has_foreign();
+    let decision = if taken && !is_in_the_way { decision } else { decision.hold() };
+    let words = refusals.into_words();
+    Ok((decision.despite(&words), words))
 }
 
 /// The EtcdRestore that is at work on it.
@@ -143,7 +170,7 @@ async fn mirrored(cluster: &EtcdCluster, context: &Context) -> Option<Result<obs
 }
 
 /// Keeps the mirror of another etcd running until this cluster takes over.
-async fn mirror(namespace: &str, world: &World, context: &Context) -> Result<(), Error> {
+async fn mirror(namespace: &str, world: &World, context: &Context) -> kube::Result<()> {
     let cluster = &world.cluster;
     let Some(asked) = cluster.spec.migrate() else { return Ok(()) };
     let name = follower::name_of_mirror(&cluster.name_any());
@@ -161,7 +188,7 @@ async fn mirror(namespace: &str, world: &World, context: &Context) -> Result<(),
     }
     let pod = observed::pod_of(&context.caches.pods, namespace, label::MIGRATION, &cluster.name_any());
     let uid = cluster.uid().unwrap_or_default();
-    Ok(keep_deployment(context, &uid, namespace, &name, wanted.as_ref(), pod.is_some()).await?)
+    keep_deployment(context, &uid, namespace, &name, wanted.as_ref(), pod.is_some()).await
 }
 
 /// Nothing of the other etcd is missing here, and from now on clients may write: that is written down before they are let in.
@@ -198,7 +225,8 @@ async fn cut_over(namespace: &str, world: &World, context: &Context) -> Result<A
 
 async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afresh: bool) -> Result<Seen, Error> {
     let now = Timestamp::now();
-    let (retired, members): (Objects, Objects) = objects.into_iter().partition(Member::is_retired);
+    let Objects { members, left } = objects;
+    let (retired, members): (Vec<Member>, Vec<Member>) = members.into_iter().partition(Member::is_retired);
     let restore = order(cluster, !retired.is_empty(), context, afresh).await?;
     let from = source::of(&context.client, cluster, &members, restore.as_deref()).await?;
     let targets = observe::kubernetes::targets(&members);
@@ -224,6 +252,7 @@ async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afr
         members,
         retired,
         order: restore.as_deref().and_then(order_to),
+        left,
         mirrored: mirrored(cluster, context).await,
         worker_image: context.worker_image.clone(),
         from,
@@ -266,7 +295,7 @@ fn fresh_name<'a>(cluster: &str, members: impl Iterator<Item = &'a Member> + Clo
     }
 }
 
-async fn monitor(namespace: &str, world: &World, context: &Context) -> Result<(), Error> {
+async fn monitor(namespace: &str, world: &World, context: &Context) -> kube::Result<()> {
     let uid = world.cluster.uid().unwrap_or_default();
     let wanted = json!(world.cluster.spec.monitoring.pod_monitor).to_string();
     if context.unwatched.is_due(&uid, "PodMonitor", &wanted) {
@@ -317,11 +346,14 @@ async fn write(
     Ok(())
 }
 
-/// Users see what keeps the operator from going on.
-async fn tell(cluster: &EtcdCluster, context: &Context, error: &Error) {
-    let words = sentence(error);
+/// Users see what keeps the operator from going on, and what it doesn't know because of that.
+async fn tell(cluster: &EtcdCluster, context: &Context, error: &Error, has_seen: bool) {
+    let words = act::sentence(error);
     tracing::warn!(cluster = cluster.name_any(), namespace = cluster.namespace(), "{words}");
-    let status = status::of_failure(cluster, &words, Timestamp::now());
+    let is_lasting = context.backoff.failures(&cluster.uid().unwrap_or_default()) >= LASTING;
+    // One answer that was lost says nothing.
+    let unknown = !has_seen && is_lasting;
+    let status = status::of_failure(cluster, &words, unknown, Timestamp::now());
     let told = write(&cluster.namespace().unwrap_or_default(), cluster, &status, context).await;
     if let Err(error) = told {
         tracing::debug!(error = &error as &dyn std::error::Error, "the status could not be written either");

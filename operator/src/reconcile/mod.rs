@@ -110,12 +110,6 @@ fn uids<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -> Ha
     store.state().iter().filter_map(|object| object.uid()).collect()
 }
 
-/// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
-}
-
 /// What came of a Job of this name that the object with this uid owns.
 async fn outcome(client: &Client, namespace: &str, name: &str, owner: &str) -> kube::Result<Outcome> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);

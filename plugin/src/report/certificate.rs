@@ -7,12 +7,11 @@ use kube::ResourceExt;
 use serde::Serialize;
 use x509_parser::pem::parse_x509_pem;
 
-/// From when to when a certificate holds.
+/// Until when a certificate holds. When it began says nothing: it is made for an hour before, since clocks differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
     pub secret: String,
-    pub begins: Time,
     pub ends: Time,
 }
 
@@ -21,10 +20,8 @@ pub fn of(secret: &Secret) -> Option<Certificate> {
     let pem = &secret.data.as_ref()?.get("tls.crt")?.0;
     let (_, block) = parse_x509_pem(pem).ok()?;
     let certificate = block.parse_x509().ok()?;
-    let time = |seconds| Timestamp::from_second(seconds).ok().map(Time);
     Some(Certificate {
         secret: secret.name_any(),
-        begins: time(certificate.validity().not_before.timestamp())?,
-        ends: time(certificate.validity().not_after.timestamp())?,
+        ends: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok().map(Time)?,
     })
 }

@@ -146,8 +146,8 @@ Members with something to say
   sample-b  ErrImagePull: no such image
 
 Certificates
-  SECRET             AGE  ENDS
-  sample-server-tls  10d  in 79d
+  SECRET             ENDS
+  sample-server-tls  in 79d
 
 Volumes that nobody uses
   NAME             STATUS  SIZE  AGE

@@ -30,7 +30,7 @@ pub fn text(report: &Report) -> String {
     let said = report.members.iter().filter_map(|member| Some(vec![member.name.clone(), member.message.clone()?]));
     section("Members with something to say", &["NAME", "MESSAGE"], said.collect());
     let certificates = report.certificates.iter().map(|one| certificate(one, now));
-    section("Certificates", &["SECRET", "AGE", "ENDS"], certificates.collect());
+    section("Certificates", &["SECRET", "ENDS"], certificates.collect());
     let volumes = report.unused_volumes.iter().map(|one| unused(one, now));
     section("Volumes that nobody uses", &["NAME", "STATUS", "SIZE", "AGE"], volumes.collect());
     let events = report.events.iter().map(|one| event(one, now));
@@ -111,7 +111,7 @@ fn member(member: &Member) -> Vec<String> {
 }
 
 fn certificate(certificate: &Certificate, now: Timestamp) -> Vec<String> {
-    vec![certificate.secret.clone(), amount::age(certificate.begins.0, now), amount::end(certificate.ends.0, now)]
+    vec![certificate.secret.clone(), amount::end(certificate.ends.0, now)]
 }
 
 fn unused(volume: &Volume, now: Timestamp) -> Vec<String> {
