@@ -8,6 +8,7 @@ mod etcdctl;
 mod hardship;
 mod life;
 mod manners;
+mod migrate;
 mod node;
 mod plugin;
 mod quickstart;

@@ -9,7 +9,6 @@ use super::store::{Encryption, Store, Worker};
 /// Without it, one empty member forms the cluster and the others join it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("!has(self.migrate)").message("bootstrap.migrate can't be used yet"),
     validation = Rule::new("[has(self.spanning), has(self.restore), has(self.migrate)].filter(given, given).size() == 1").message("bootstrap: give one of spanning, restore and migrate")
 )]
 #[serde(rename_all = "camelCase")]
@@ -22,7 +21,7 @@ pub struct Bootstrap {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Origin>,
 
-    /// The data of a running etcd, which is followed until `cutOver` is set. Reserved: what follows isn't there yet.
+    /// The data of a running etcd, which is followed until `cutOver` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Migrate>,
 }

@@ -51,6 +51,9 @@ use super::tls::Tls;
     validation = Rule::new("has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && (!has(self.storage.storageClassName) || self.storage.storageClassName == oldSelf.storage.storageClassName)").message("storage.storageClassName can't be changed"),
     validation = Rule::new("has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)").message("bootstrap can't be changed"),
     validation = Rule::new("!oldSelf.cutOver || self.cutOver").message("cutOver can't be taken back: clients may have written"),
+    validation = Rule::new("!self.cutOver || (has(self.bootstrap) && has(self.bootstrap.migrate))").message("cutOver goes with bootstrap.migrate: there is nothing to take over from"),
+    validation = Rule::new("self.cutOver || !has(self.bootstrap) || !has(self.bootstrap.migrate) || !has(self.etcd.autoCompaction)").message("etcd.autoCompaction has to wait until cutOver is set: what was compacted here can't be compared with the other etcd"),
+    validation = Rule::new("!has(self.bootstrap) || !has(self.bootstrap.migrate) || self.replicas > 0 || self.cutOver").message("replicas can't be 0 while another etcd is followed"),
     validation = Rule::new("self.replicas > 0 || self.storage.medium == 'Disk'").message("replicas can't be 0 with storage.medium Memory: nothing would be kept"),
     validation = Rule::new("!has(self.version) || !has(self.image.tag) || !self.image.tag.matches('^v?[0-9]+[.][0-9]+[.][0-9]+') || self.image.tag.matches('^v?' + self.version.replace('.', '[.]') + '([^0-9]|$)')").message("image.tag names another release than version; give one of them"),
     validation = Rule::new("!has(self.etcd.quotaBackendBytes) || double(self.etcd.quotaBackendBytes) < quantity(self.storage.size).asApproximateFloat()").message("etcd.quotaBackendBytes must be less than storage.size, which holds the log too")

@@ -83,6 +83,11 @@ fn contradictions_are_refused_by_the_name_of_the_field() {
         (json!({"storage": {"size": "1"}}), "storage.size must be from 64Mi"),
         (json!({"storage": {"size": "9".repeat(32)}}), "to 64Ti"),
         (json!({"tls": {"client": {"mode": "Disabled", "allowPlaintext": true}}}), "tls.client.allowPlaintext"),
+        (json!({"cutOver": true}), "cutOver goes with bootstrap.migrate"),
+        (
+            json!({"bootstrap": {"migrate": {"endpoints": ["https://a:1"]}}, "etcd": {"autoCompaction": {"retention": "1h"}}}),
+            "etcd.autoCompaction has to wait",
+        ),
     ] {
         let refusal = refusal(spec.clone(), None).unwrap_or_else(|| panic!("{spec} is taken"));
         assert!(refusal.contains(words), "{spec}: {refusal}");

@@ -54,7 +54,8 @@ pub struct Mirrored {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Cut {
     pub revision: i64,
-    pub hash: i64,
+    /// None if the mirror has started again since, and this cluster was compacted.
+    pub hash: Option<i64>,
 }
 
 /// The pod that has this label, if it runs.

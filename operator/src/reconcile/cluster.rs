@@ -210,7 +210,7 @@ async fn cut_over(namespace: &str, world: &World, context: &Context) -> Result<A
             message: Some(format!("both had the same at revision {}", cut.revision)),
             lag: None,
             revision: Some(cut.revision),
-            hash_kv: Some(cut.hash),
+            hash_kv: cut.hash,
         },
         Err(why) => {
             let message = Some(format!("not taken over yet: {why}"));
