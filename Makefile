@@ -14,7 +14,7 @@ export CARGO_TARGET_DIR ?= $(QUORATE_CACHE)/target
 
 XTASK = cargo run --release --quiet --package xtask --
 
-# side-by-side, large-store, failover, catch-up, restore, operator-marks or operator-scale
+# side-by-side, large-store, failover, catch-up, restore, operator-marks, operator-scale or backup-marks
 BENCH ?= side-by-side
 
 .PHONY: build run demo test verify fix bench
@@ -59,6 +59,6 @@ bench:
 	@scripts/install-packages test
 	@scripts/claim-target
 	@$(XTASK) build
-	@$(XTASK) tools $(if $(filter operator-%,$(BENCH)),,etcd etcd-tools)
-	@$(if $(filter operator-%,$(BENCH)),$(XTASK) images)
+	@$(XTASK) tools $(if $(filter operator-% backup-%,$(BENCH)),,etcd etcd-tools)
+	@$(if $(filter operator-% backup-%,$(BENCH)),$(XTASK) images)
 	@cargo run --release --package quorate-e2e --bin $(BENCH) -- $(ARGS)

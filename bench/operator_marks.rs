@@ -1,30 +1,29 @@
 //! How long changes of an `EtcdCluster` take on the tests' Kubernetes, and what clients feel of them.
 
+mod clients;
 mod median;
 mod percentile;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use hyper::Method;
 use quorate_e2e::Error;
 use quorate_e2e::binaries::{Flavour, repository};
-use quorate_e2e::history::Dial;
-use quorate_e2e::kubernetes::{Datastore, Inside, Operated};
+use quorate_e2e::kubernetes::{Datastore, Operated};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
+use clients::Clients;
 use median::median;
 use percentile::percentile;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
-/// Between two puts of a client.
+/// Clients, and the time between two puts of each.
+const CLIENTS: usize = 4;
 const PACE: Duration = Duration::from_millis(10);
 /// Of writes without a change.
 const UNDISTURBED: Duration = Duration::from_secs(10);
@@ -97,11 +96,11 @@ async fn round_of_changes() -> Result<[f64; 8], Error> {
 
     let inside = site.inside()?;
     let dial = site.dial("sample").await?;
-    let clients = Clients::start(&inside, &dial);
+    let clients = Clients::start(&inside, &dial, CLIENTS, PACE);
     tokio::time::sleep(UNDISTURBED).await;
     let calm = clients.end().await?;
 
-    let clients = Clients::start(&inside, &dial);
+    let clients = Clients::start(&inside, &dial, CLIENTS, PACE);
     let grown = changed(&mut site, json!({"replicas": 5}), 5).await?;
     let shrunk = changed(&mut site, json!({"replicas": 3}), 3).await?;
     let busy = clients.end().await?;
@@ -121,7 +120,7 @@ async fn round_of_changes() -> Result<[f64; 8], Error> {
     site.running("sample", 3).await?;
     let replaced = seconds(started);
 
-    let clients = Clients::start(&inside, &dial);
+    let clients = Clients::start(&inside, &dial, CLIENTS, PACE);
     let rolled = changed(&mut site, json!({"etcd": {"snapshotCount": 20000}}), 3).await?;
     let during = clients.end().await?;
     Ok([formed, grown, shrunk, ratio, killed, replaced, rolled, during.failed as f64])
@@ -159,68 +158,4 @@ async fn until_another_pod(site: &mut Operated, name: &str, before: &Value) -> R
     };
     let limit = Duration::from_secs(60);
     site.kubernetes.api().until("another pod", limit, &format!("{PODS}/{name}"), is_another).await.map(drop)
-}
-
-/// Put one after the other, each with one retry by a new connection.
-struct Clients {
-    stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<Felt>>,
-}
-
-#[derive(Default)]
-struct Felt {
-    millis: Vec<f64>,
-    failed: usize,
-}
-
-impl Clients {
-    fn start(inside: &Inside, dial: &Dial) -> Clients {
-        let stop = Arc::new(AtomicBool::new(false));
-        let clients = (0..4).map(|number| client(number, dial.clone(), stop.clone()));
-        Clients { tasks: inside.enter(|| clients.map(tokio::spawn).collect()), stop }
-    }
-
-    async fn end(self) -> Result<Felt, Error> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Felt::default();
-        for task in self.tasks {
-            let ended =
-                |error: tokio::task::JoinError| Error::Answer { what: "a client".into(), answer: error.to_string() };
-            let felt = task.await.map_err(ended)?;
-            all.millis.extend(felt.millis);
-            all.failed += felt.failed;
-        }
-        Ok(all)
-    }
-}
-
-async fn client(number: usize, dial: Dial, stop: Arc<AtomicBool>) -> Felt {
-    let mut felt = Felt::default();
-    let mut connection = None;
-    while !stop.load(Ordering::Relaxed) {
-        let started = Instant::now();
-        let mut done = put(number, &dial, &mut connection).await;
-        if done.is_err() {
-            done = put(number, &dial, &mut connection).await;
-        }
-        match done {
-            Ok(()) => felt.millis.push(started.elapsed().as_secs_f64() * 1000.0),
-            Err(error) => {
-                eprintln!("a put failed twice: {error}");
-                felt.failed += 1;
-            }
-        }
-        tokio::time::sleep(PACE).await;
-    }
-    felt
-}
-
-async fn put(number: usize, dial: &Dial, connection: &mut Option<etcd_client::Client>) -> Result<(), Error> {
-    let mut client = match connection.take() {
-        Some(client) => client,
-        None => dial.connect(0).await?,
-    };
-    client.put(format!("client-{number}"), "value", None).await.map_err(Error::client("a put"))?;
-    *connection = Some(client);
-    Ok(())
 }

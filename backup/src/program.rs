@@ -404,6 +404,11 @@ async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {
         return Ok(untouched());
     }
     let store = at.open()?;
+    let failed = |error: restore::Error| failure(error.reason(), &error);
+    let told = |restored: Option<_>| restored.map_or_else(untouched, |restored| json!({"restored": restored}));
+    if let Some(name) = command.snapshot.clone() {
+        return command.run_of_file(&*store, &name).await.map(told).map_err(failed);
+    }
     let keys = at.keys()?;
     let manifest = chosen(&*store, &command.choice()).await?;
     let cluster_id = etcd::parse_id(&manifest.cluster_id).unwrap_or_default();
@@ -413,8 +418,7 @@ async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {
         let file = std::fs::File::create_new(path).map_err(unusable)?;
         carry::down(&*store, &manifest, &keys, file).await.map(drop).map_err(restore::Error::Carry)
     };
-    let restored = command.run(&manifest, shelf, fetch).await.map_err(|error| failure(error.reason(), &error))?;
-    Ok(restored.map_or_else(untouched, |restored| json!({"restored": restored})))
+    command.run(&manifest, shelf, fetch).await.map(told).map_err(failed)
 }
 
 /// In one sentence, with its causes.

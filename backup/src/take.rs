@@ -51,7 +51,9 @@ pub enum Error {
     Hash { endpoint: String, status: Box<tonic::Status> },
     #[error("{} can't be used", path.display())]
     Spool { path: PathBuf, source: io::Error },
-    #[error("there is a backup {id} already, of cluster {cluster_id}: give another id, or each cluster a prefix of its own")]
+    #[error(
+        "there is a backup {id} already, of cluster {cluster_id}: give another id, or each cluster a prefix of its own"
+    )]
     Taken { id: String, cluster_id: String },
     #[error("told to stop")]
     Stopped,

@@ -60,6 +60,11 @@ pub fn operator() -> Result<PathBuf, Error> {
     Flavour::Quorate.find("quorate-operator")
 }
 
+/// What carries backups.
+pub fn backup() -> Result<PathBuf, Error> {
+    Flavour::Quorate.find("quorate-backup")
+}
+
 /// kubectl's plugin.
 pub fn plugin() -> Result<PathBuf, Error> {
     Flavour::Quorate.find("kubectl-quorate")

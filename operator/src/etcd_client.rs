@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use quorate_proto::etcdserverpb::cluster_client::ClusterClient;
+use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::{
-    MemberAddRequest, MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberRemoveRequest,
-    MemberUpdateRequest, MoveLeaderRequest, StatusRequest, StatusResponse,
+    CompactionRequest, HashKvRequest, MemberAddRequest, MemberListRequest, MemberListResponse, MemberPromoteRequest,
+    MemberRemoveRequest, MemberUpdateRequest, MoveLeaderRequest, StatusRequest, StatusResponse,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -23,6 +24,8 @@ use tonic::{Request, Status};
 const QUESTION: Duration = Duration::from_secs(3);
 /// Bound on a change: etcd's own is 7 s with the default election timeout.
 const CHANGE: Duration = Duration::from_secs(10);
+/// A member reads all its keys for it.
+const HASHING: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -118,6 +121,23 @@ impl Client {
         let request = within(CHANGE, MemberRemoveRequest { id });
         let call = ClusterClient::new(self.channel.clone()).member_remove(request).await;
         call.map(drop).map_err(|status| self.refused(status))
+    }
+
+    /// What it says of its keys at a revision, when everything up to another has been compacted.
+    pub async fn hash_kv(&self, revision: i64, compacted: i64) -> Result<i64, Error> {
+        let ask = async || {
+            let request = within(HASHING, HashKvRequest { revision });
+            let call = MaintenanceClient::new(self.channel.clone()).hash_kv(request).await;
+            call.map(tonic::Response::into_inner).map_err(|status| self.refused(status))
+        };
+        let said = ask().await?;
+        if said.compact_revision >= compacted {
+            return Ok(said.hash.into());
+        }
+        let request = within(HASHING, CompactionRequest { revision: compacted, physical: true });
+        let call = KvClient::new(self.channel.clone()).compact(request).await;
+        call.map_err(|status| self.refused(status))?;
+        Ok(ask().await?.hash.into())
     }
 
     /// Only the leader can.

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::crd::EtcdCluster;
 use crate::crd::backup::{EtcdBackup, EtcdBackupStatus, Phase};
+use crate::crd::rehearsal::RehearsalPhase;
 use crate::crd::schedule::{EtcdBackupSchedule, EtcdBackupScheduleStatus};
 use crate::crd::status::EtcdClusterStatus;
 use crate::observe::follower::Recorded;
@@ -76,12 +77,14 @@ struct Schedules {
     kept: Family<Schedule, Gauge>,
     recorded: Family<Schedule, Gauge>,
     gap: Family<Schedule, Gauge>,
+    rehearsed: Family<Schedule, Gauge>,
+    rehearsal_failed: Family<Schedule, Gauge>,
     /// By the uid of the schedule.
     shown: Mutex<HashMap<String, Schedule>>,
 }
 
 impl Schedules {
-    fn all(&self) -> [(&'static str, &'static str, &Family<Schedule, Gauge>); 7] {
+    fn all(&self) -> [(&'static str, &'static str, &Family<Schedule, Gauge>); 9] {
         [
             ("backup_last_success_timestamp_seconds", "When the last good backup was finished", &self.last_success),
             ("backup_last_revision", "The newest revision in the last good backup", &self.last_revision),
@@ -90,6 +93,12 @@ impl Schedules {
             ("backups_kept", "Backups in the store", &self.kept),
             ("backup_recorded_timestamp_seconds", "Until when changes are in the store", &self.recorded),
             ("backup_gap", "1 if changes were not recorded and no backup has them yet, else 0", &self.gap),
+            (
+                "backup_rehearsal_passed_timestamp_seconds",
+                "When the last rehearsal that went well was over",
+                &self.rehearsed,
+            ),
+            ("backup_rehearsal_failed", "1 if the last rehearsal failed, else 0", &self.rehearsal_failed),
         ]
     }
 }
@@ -186,6 +195,13 @@ impl Metrics {
         if let Some(recorder) = &status.recorder {
             gauges.gap.get_or_create(&labels).set(i64::from(recorder.gap.is_some()));
         }
+        if let Some(rehearsal) = &status.rehearsal {
+            let has_failed = rehearsal.phase == RehearsalPhase::Failed;
+            gauges.rehearsal_failed.get_or_create(&labels).set(i64::from(has_failed));
+            if let Some(passed) = &rehearsal.last_passed {
+                gauges.rehearsed.get_or_create(&labels).set(passed.0.as_second());
+            }
+        }
         if let Some(time) = recorded.and_then(|recorded| recorded.recorded_to.as_ref()?.time) {
             gauges.recorded.get_or_create(&labels).set(time.as_second());
         }
@@ -231,4 +247,39 @@ fn word(is_ok: bool) -> &'static str {
 
 fn labels(cluster: &EtcdCluster) -> Cluster {
     Cluster { namespace: cluster.namespace().unwrap_or_default(), cluster: cluster.name_any() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is its report")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_chart_alerts_on_is_there() {
+        let metrics = Metrics::default();
+        let cluster = EtcdCluster::new("a", serde_json::from_value(json!({})).unwrap());
+        metrics.reconciled(true, Duration::ZERO);
+        metrics.observed(&cluster, &EtcdClusterStatus::default());
+        let time = "2026-11-28T05:00:00Z";
+        let schedule = json!({"clusterName": "a", "schedule": "0 0 * * *", "store": {"s3": {"bucket": "c"}}});
+        let schedule = EtcdBackupSchedule::new("s", serde_json::from_value(schedule).unwrap());
+        let status = json!({
+            "lastSuccess": {"name": "b", "id": "b", "revision": 1, "finished": time, "durationSeconds": 1, "storedSize": "1Ki"},
+            "recorder": {"phase": "Recording"}, "rehearsal": {"phase": "Passed", "due": time, "backup": "b", "started": time},
+        });
+        metrics.schedule_seen(&schedule, &serde_json::from_value(status).unwrap(), None);
+        let text = metrics.text().unwrap();
+        let rules = include_str!("../../charts/quorate-operator/templates/rules.yaml");
+        let letters = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let named: HashSet<&str> =
+            rules.split(|letter| !letters(letter)).filter(|word| word.starts_with("quorate_operator_")).collect();
+        assert!(named.len() >= 7, "{named:?}");
+        for name in named {
+            let family = name.strip_suffix("_total").unwrap_or(name);
+            assert!(text.contains(&format!("# TYPE {family} ")), "{name} is in no metric");
+        }
+    }
 }

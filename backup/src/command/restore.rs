@@ -1,12 +1,15 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use object_store::path::Path as Location;
+use object_store::{ObjectStore, ObjectStoreExt};
 use quorate_format::bbolt::Reader;
 use serde::Serialize;
 
 use crate::changes::{Goal, Shelf};
 use crate::manifest::Manifest;
-use crate::restore::{Base, Choice, Error, Folder, Made, Replay};
+use crate::restore::{Base, Choice, Error, Folder, Made, Replay, snapshot};
+use crate::store::Cause;
 
 /// The snapshot's name in the spool.
 const SNAPSHOT: &str = "snapshot.db";
@@ -30,6 +33,10 @@ pub struct Restore {
     #[arg(long, value_name = "HEX")]
     pub cluster_id: Option<String>,
 
+    /// No backup, but a file in the store that `etcdctl snapshot save` made
+    #[arg(long, value_name = "OBJECT", conflicts_with_all = ["id", "at", "at_revision", "cluster_id"])]
+    pub snapshot: Option<String>,
+
     #[command(flatten)]
     pub folder: Folder,
 
@@ -46,12 +53,14 @@ pub struct Restore {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Restored {
-    /// The backup's.
+    /// The backup's, or the snapshot file's name.
     pub id: String,
-    pub cluster_id: String,
+    /// A snapshot file doesn't say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// The last in the folder, before it was increased.
     pub revision: i64,
-    /// When the last change had been received, or the backup was taken.
+    /// When the last change had been received, the backup was taken, or the file was put into the store.
     pub time: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bumped_to: Option<i64>,
@@ -100,13 +109,35 @@ impl Restore {
         let received = reached.and_then(|reached| reached.unix_ms).and_then(|ms| Timestamp::from_millisecond(ms).ok());
         Ok(Some(Restored {
             id: manifest.id.clone(),
-            cluster_id: manifest.cluster_id.clone(),
+            cluster_id: Some(manifest.cluster_id.clone()),
             revision: written.latest.max(written.compacted).max(1),
             time: received.filter(|_| written.changes > 0).unwrap_or(manifest.taken),
             bumped_to: written.bumped,
             keys: written.rows,
             database_bytes,
             changes: written.changes,
+        }))
+    }
+
+    /// Of a snapshot file. `None` if there is a member already.
+    pub async fn run_of_file(self, store: &dyn ObjectStore, name: &str) -> Result<Option<Restored>, Error> {
+        let Some(prepared) = self.folder.prepare()? else { return Ok(None) };
+        let failed = |error| Error::File { name: name.to_owned(), source: Cause(error) };
+        let found = store.head(&Location::from(name)).await.map_err(failed)?;
+        prepared.check_space(found.size, 0)?;
+        let path = prepared.spool.join(SNAPSHOT);
+        snapshot::carry(store, name, &path).await?;
+        let Made { written, database_bytes, .. } =
+            prepared.make(Reader::open(&path)?, self.bump_revision, None, None).await?;
+        Ok(Some(Restored {
+            id: name.to_owned(),
+            cluster_id: None,
+            revision: written.latest.max(written.compacted).max(1),
+            time: Timestamp::from_millisecond(found.last_modified.timestamp_millis()).unwrap_or_default(),
+            bumped_to: written.bumped,
+            keys: written.rows,
+            database_bytes,
+            changes: 0,
         }))
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::changes::{Reached, ShelfError};
 use crate::report::Reason;
+use crate::store::{self, Cause};
 use crate::{carry, etcd};
 
 /// Why there is no data folder.
@@ -29,9 +30,13 @@ pub enum Error {
     Connect(#[from] etcd::Error),
     #[error("the member refuses: {}", .0.message())]
     Call(tonic::Status),
-    #[error("the member has not sent the whole snapshot")]
+    #[error("the snapshot {name} can't be read from the store")]
+    File { name: String, source: Cause },
+    #[error("the snapshot is not whole")]
     Cut,
-    #[error("the snapshot is not what the member has sent: its checksum is another")]
+    #[error(
+        "the snapshot is not what a member has sent: its checksum is another, or it has none because it is the copy of a member's file"
+    )]
     Checksum,
     #[error(transparent)]
     Carry(#[from] carry::Error),
@@ -63,6 +68,7 @@ impl Error {
             Self::Connect(etcd::Error::Address { .. } | etcd::Error::Certificates(_)) => Reason::InvalidArguments,
             Self::NoSpace { .. } => Reason::NoSpace,
             Self::Carry(error) => error.reason(),
+            Self::File { source, .. } => store::reason(&source.0),
             Self::Missing(_) | Self::Made(quorate_restore::Error::Compacted { .. }) => Reason::ChangesMissing,
             Self::Snapshot(_) | Self::Checksum => Reason::BackupDamaged,
             Self::Shelf(error) => error.reason(),

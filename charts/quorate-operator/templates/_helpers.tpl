@@ -38,9 +38,10 @@ default
 
 {{- /* What the operator does to the objects of clusters, and nothing else. Secrets are read by name: they are not listed. */ -}}
 {{- define "operator.rules" -}}
+# Makes and deletes the clusters of rehearsals.
 - apiGroups: [quorate.io]
   resources: [etcdclusters]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [quorate.io]
   resources: [etcdclusters/status]
   verbs: [patch]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
+use quorate_e2e::binaries;
 use quorate_e2e::kubernetes::operated::LIMIT;
 use quorate_e2e::kubernetes::{Image, Operated};
 use quorate_e2e::wait::{self, Look};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::etcdctl::etcdctl;
 
+const PODS: &str = "/api/v1/namespaces/default/pods";
 const API: &str = "/apis/quorate.io/v1alpha1/namespaces/default";
 
 /// A bucket that is a folder of a pod's.
@@ -129,7 +131,7 @@ async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
     let mut schedule = json!({
         "apiVersion": "quorate.io/v1alpha1", "kind": "EtcdBackupSchedule", "metadata": {"name": "often"},
         "spec": {"clusterName": "sample", "schedule": "61 * * * *", "immediate": true, "store": store(),
-            "retention": {"keepLast": 2}, "recorder": {"intervalMs": 500}},
+            "retention": {"keepLast": 2}, "recorder": {"intervalMs": 500}, "rehearsal": {"schedule": "* * * * *"}},
     });
     apply(&site, &schedule).await;
     let wrong = until(&site, "a wrong line", "etcdbackupschedules/often", phase("Invalid")).await;
@@ -173,10 +175,22 @@ async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
         .await
         .unwrap();
     assert_eq!(last["status"]["backups"], 2, "{last:#}");
+    let is_rehearsed = |schedule: &Value| schedule["status"]["rehearsal"]["lastPassed"].is_string();
+    let rehearsed = until(&site, "a rehearsal", "etcdbackupschedules/often", is_rehearsed).await;
+    let conditions = rehearsed["status"]["conditions"].as_array().unwrap();
+    assert!(conditions.iter().any(|one| one["type"] == "Rehearsed" && one["status"] == "True"), "{rehearsed:#}");
     let name = last["status"]["lastSuccess"]["name"].as_str().unwrap().to_owned();
     let backup = site.kubernetes.api().expect(Method::GET, &format!("{API}/etcdbackups/{name}"), None).await.unwrap();
     assert!(completed(&site).await.len() <= 3);
     site.kubernetes.api().expect(Method::DELETE, &format!("{API}/etcdbackupschedules/often"), None).await.unwrap();
+    // With the cluster of a rehearsal that may be under way, and its volume.
+    let only_ours = |list: &Value| {
+        let names = list["items"].as_array().unwrap().iter().map(|object| object["metadata"]["name"].as_str().unwrap());
+        names.clone().count() > 0 && names.into_iter().all(|name| !name.contains("rehearsal-"))
+    };
+    until(&site, "the end of rehearsals", "etcdclusters", only_ours).await;
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    site.kubernetes.api().until("the end of their volumes", LIMIT, claims, only_ours).await.unwrap();
 
     // Everything is lost; one manifest brings it back.
     site.kubernetes.api().expect(Method::DELETE, &format!("{API}/etcdclusters/sample"), None).await.unwrap();
@@ -254,6 +268,71 @@ async fn a_running_cluster_gets_a_backups_data_after_its_id_was_quoted() {
     })
     .await;
     assert_eq!(waits["status"]["phase"], "Forming", "{waits:#}");
+}
+
+/// What `quorate-backup` says of the bucket: a line of JSON each.
+async fn ask(site: &Operated, arguments: &[&str]) -> Vec<Value> {
+    let service = "/api/v1/namespaces/default/services/store";
+    let service = site.kubernetes.api().expect(Method::GET, service, None).await.unwrap();
+    let address = service["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    let mut command = site.kubernetes.command(&binaries::backup().unwrap());
+    command.args(arguments).arg("--store=s3://backups/default/sample");
+    for option in [format!("aws_endpoint=http://{address}:7070"), "aws_allow_http=true".to_owned()] {
+        command.arg(format!("--store-option={option}"));
+    }
+    command.env("AWS_ACCESS_KEY_ID", "quorate").env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn whoever_is_killed_the_bucket_has_whole_backups_only() {
+    const ROUNDS: usize = 20;
+    const AT_ONCE: usize = 4;
+    let mut site = Operated::with_images(1, &[Image::Versitygw]).await.unwrap();
+    site.kubernetes.apply(STORE).await.unwrap();
+    apply(&site, &cluster("sample", json!({}))).await;
+    site.running("sample", 1).await.unwrap();
+    for number in 0..40 {
+        put(&site, "sample", &format!("key/{number}"), &"v".repeat(10_000)).await;
+    }
+    let name = |number: usize| format!("backup-{number:02}");
+    for first in (0..ROUNDS).step_by(AT_ONCE) {
+        for number in first..first + AT_ONCE {
+            let spec = json!({"clusterName": "sample", "store": store(), "retries": 20});
+            let name = name(number);
+            apply(&site, &json!({"apiVersion": "quorate.io/v1alpha1", "kind": "EtcdBackup", "metadata": {"name": name}, "spec": spec}))
+                .await;
+            tokio::time::sleep(Duration::from_millis(rand::random_range(0..1500))).await;
+            if number % 2 == 0 {
+                site.kill().await.unwrap();
+                site.launch().unwrap();
+            } else {
+                let kill =
+                    ["delete", "pods", "--selector=quorate.io/backup", "--grace-period=0", "--force", "--wait=false"];
+                site.kubernetes.kubectl(&kill).await.unwrap().success().unwrap();
+            }
+        }
+        for number in first..first + AT_ONCE {
+            let path = format!("etcdbackups/{}", name(number));
+            until(&site, "a backup whose makers were killed", &path, phase("Completed")).await;
+        }
+    }
+    // Each is there once, and whole; what those who were killed had begun is gone.
+    let listed = ask(&site, &["list"]).await;
+    let ids: Vec<&str> = listed.iter().filter_map(|line| line["id"].as_str()).collect();
+    assert_eq!(ids.len(), ROUNDS, "{listed:#?}");
+    for id in ids {
+        let verified = ask(&site, &["verify", "--id", id]).await;
+        assert_eq!(verified.last().unwrap()["verified"]["id"], id, "{verified:#?}");
+    }
+    let pods = format!("{PODS}?labelSelector=quorate.io%2Fbackup");
+    let ended = |list: &Value| {
+        let all = list["items"].as_array().unwrap();
+        all.iter().all(|pod| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
+    };
+    site.kubernetes.api().until("no pod that still carries", LIMIT, &pods, ended).await.unwrap();
 }
 
 /// As the API has times.

@@ -59,6 +59,9 @@ fn every_value_has_an_effect() {
         ("podAnnotations.note=x", "note: x"),
         ("metrics.port=9090", "--listen-address=0.0.0.0:9090"),
         ("metrics.podMonitor.enabled=true", "kind: PodMonitor"),
+        ("metrics.rules.enabled=true", "kind: PrometheusRule"),
+        ("metrics.rules.enabled=true,metrics.rules.labels.team=x", "team: x"),
+        ("metrics.rules.enabled=true,metrics.rules.backupAgeSeconds=3600", "> 3600"),
         ("networkPolicy.enabled=true", "kind: NetworkPolicy"),
     ] {
         let made = template("quorate-operator", &[value]).unwrap();
@@ -102,6 +105,7 @@ fn bad_values_are_refused_by_their_names() {
         ("quorate-operator", "memberImage=etcd", "/memberImage"),
         ("quorate-operator", "watchNamespace=Team", "/watchNamespace"),
         ("quorate-operator", "metrics.port=80", "/metrics/port"),
+        ("quorate-operator", "metrics.rules.backupAgeSeconds=0", "/metrics/rules/backupAgeSeconds"),
         ("etcd-cluster", "spec.replicas=10", "/spec/replicas"),
         ("etcd-cluster", "name=Big", "/name"),
         ("etcd-cluster", "spec.nonsense=5", "nonsense"),

@@ -21,13 +21,15 @@ const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 fn cluster(name: &str, more: &Value) -> String {
     let mut spec = json!({"replicas": 3, "storage": {"size": "2Gi"}});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    json!({"apiVersion": "quorate.io/v1alpha1", "kind": "EtcdCluster", "metadata": {"name": name}, "spec": spec}).to_string()
+    json!({"apiVersion": "quorate.io/v1alpha1", "kind": "EtcdCluster", "metadata": {"name": name}, "spec": spec})
+        .to_string()
 }
 
 async fn fill(dial: Dial) {
     let mut client = dial.connect(0).await.unwrap();
     for first in (0..KEYS).step_by(KEYS_PER_TRANSACTION) {
-        let puts = (first..first + KEYS_PER_TRANSACTION).map(|key| TxnOp::put(format!("kept/{key:06}"), "x".repeat(100), None));
+        let puts = (first..first + KEYS_PER_TRANSACTION)
+            .map(|key| TxnOp::put(format!("kept/{key:06}"), "x".repeat(100), None));
         client.txn(Txn::new().and_then(puts.collect::<Vec<_>>())).await.unwrap();
     }
 }
@@ -75,7 +77,9 @@ async fn an_etcd_under_load_moves_in_and_nothing_of_it_is_missing() {
         "bootstrap": {"migrate": {"endpoints": ["https://old-client.default.svc:2379"], "tlsSecret": "old-client-tls"}},
     });
     site.kubernetes.apply(&cluster("new", &migrate)).await.unwrap();
-    let follows = |status: &Value| status["ready"] == "3/3" && status["migration"]["phase"] == "Following" && status["migration"]["lag"] == 0;
+    let follows = |status: &Value| {
+        status["ready"] == "3/3" && status["migration"]["phase"] == "Following" && status["migration"]["lag"] == 0
+    };
     let following = site.until("new", "the mirror", follows).await.unwrap();
     let is_available = |status: &Value| {
         status["conditions"].as_array().unwrap().iter().any(|one| one["type"] == "Available" && one["status"] == "True")
@@ -96,9 +100,17 @@ async fn an_etcd_under_load_moves_in_and_nothing_of_it_is_missing() {
         assert_eq!(hash(&site, name, revision).await, [said; 3], "{name} at {revision}");
     }
     site.running("new", 3).await.unwrap();
-    let count = etcdctl(&site.kubernetes, "new", "default", &["get", "--prefix", "kept/", "--count-only", "--write-out=fields"]).await;
+    let count = etcdctl(
+        &site.kubernetes,
+        "new",
+        "default",
+        &["get", "--prefix", "kept/", "--count-only", "--write-out=fields"],
+    )
+    .await;
     assert!(count.contains(&format!("\"Count\" : {KEYS}")), "{count}");
-    let newest = etcdctl(&site.kubernetes, "new", "default", &["get", &format!("live/{}", last % 1000), "--print-value-only"]).await;
+    let newest =
+        etcdctl(&site.kubernetes, "new", "default", &["get", &format!("live/{}", last % 1000), "--print-value-only"])
+            .await;
     assert_eq!(newest.trim(), last.to_string());
     let leased = etcdctl(&site.kubernetes, "new", "default", &["lease", "timetolive", &lease, "--keys"]).await;
     assert!(leased.contains("leased"), "{leased}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::Method;
-use quorate_e2e::binaries::Flavour;
+use quorate_e2e::binaries::{self, Flavour};
 use quorate_e2e::kubernetes::api::Api;
 use quorate_e2e::kubernetes::operated::LIMIT;
 use quorate_e2e::kubernetes::{Image, Operated};
@@ -70,9 +70,43 @@ async fn fewest(site: &mut Operated, change: impl AsyncFnOnce(&mut Operated)) ->
     least.load(Ordering::Relaxed)
 }
 
+/// Every resource that a page shows, as it stands there.
+async fn the_guides_examples_are_taken(site: &Operated) {
+    let mut count = 0;
+    for page in std::fs::read_dir(binaries::repository().join("docs/operator")).unwrap() {
+        let page = page.unwrap().path();
+        let text = std::fs::read_to_string(&page).unwrap();
+        // A block may stand in a list.
+        let lines = text.lines().map(|line| (line.trim_start(), line.len() - line.trim_start().len()));
+        let mut block: Option<(usize, String)> = None;
+        for (line, indent) in lines {
+            match &mut block {
+                None if line == "```yaml" => block = Some((indent, String::new())),
+                None => {}
+                Some((outer, example)) if line != "```" => {
+                    *example += &" ".repeat(indent.saturating_sub(*outer));
+                    *example += line;
+                    *example += "\n";
+                }
+                Some((_, example)) => {
+                    if example.contains("apiVersion:") {
+                        let checks = ["create", "--dry-run=server", "--validate=strict", "--filename=-"];
+                        let taken = site.kubernetes.kubectl_with_input(&checks, example).await.unwrap();
+                        assert_eq!(taken.code, 0, "{}:\n{example}\n{taken:?}", page.display());
+                        count += 1;
+                    }
+                    block = None;
+                }
+            }
+        }
+    }
+    assert!(count >= 10, "{count}");
+}
+
 #[tokio::test]
 async fn what_kubernetes_refuses_is_told_and_costs_no_member() {
     let mut site = Operated::start(1).await.unwrap();
+    the_guides_examples_are_taken(&site).await;
     site.kubernetes.apply(&manifest().to_string()).await.unwrap();
     let all_vote = |status: &Value| status["ready"] == "3/3";
     site.until("sample", "three members", all_vote).await.unwrap();

@@ -19,7 +19,9 @@ const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
 pub enum Error {
     #[error("failed to make a certificate")]
     Make(#[from] rcgen::Error),
-    #[error("spec.tls.{side}.extraNames: a certificate can't be for {name:?}; give names of DNS (foreign letters as xn--…) or addresses")]
+    #[error(
+        "spec.tls.{side}.extraNames: a certificate can't be for {name:?}; give names of DNS (foreign letters as xn--…) or addresses"
+    )]
     Name { side: &'static str, name: String },
 }
 

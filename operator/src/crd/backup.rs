@@ -166,6 +166,10 @@ pub struct EtcdBackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_kv: Option<i64>,
 
+    /// Up to which revision the member had been compacted when it said so: the hash depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_compact_revision: Option<i64>,
+
     /// When its first pod was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Time>,

@@ -30,6 +30,7 @@ pub struct Bootstrap {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("has(self.backupName) != has(self.store)").message("give either backupName or store"),
+    validation = Rule::new("!has(self.snapshot) || (has(self.store) && !has(self.select) && !has(self.encryption))").message("snapshot is the name of a file in store: it goes without backupName, select and encryption"),
     validation = Rule::new("!has(self.backupName) || !has(self.select) || !has(self.select.id)").message("select.id goes with store: an EtcdBackup has its own")
 )]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +52,11 @@ pub struct Origin {
     /// Which backup, and up to where; the newest if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select: Option<Selection>,
+
+    /// No backup, but a file below the prefix of `store` that `etcdctl snapshot save` of any etcd made. Not for an EtcdRestore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub snapshot: Option<String>,
 
     /// How much the revision rises beyond the backup's. What happened after the backup was seen by clients with higher revisions than the
     /// backup has: a jump beyond them, marked as compacted, makes watchers and caches begin anew. 0 keeps the backup's revision.

@@ -173,7 +173,12 @@ impl EtcdClusterSpec {
 pub struct Image {
     /// Without tag or digest; the operator's default if not given. etcd's own images of 3.5 or newer work too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"), length(min = 1, max = 255))]
+    #[schemars(
+        regex(
+            pattern = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
+        ),
+        length(min = 1, max = 255)
+    )]
     pub repository: Option<String>,
 
     /// `v` and the version if not given.

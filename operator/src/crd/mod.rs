@@ -3,7 +3,7 @@
 //! - [`cluster`]: `EtcdCluster`, what users write. Its parts: [`storage`], [`settings`], [`tls`], [`mod@auth`], [`bootstrap`], [`pod`], [`services`],
 //!   [`repair`].
 //! - [`status`]: what they read of it. [`condition`]: the names of conditions and reasons, in one place.
-//! - [`mod@backup`], [`schedule`], [`restore`]: `EtcdBackup`, `EtcdBackupSchedule` and `EtcdRestore`. [`store`]: where backups are.
+//! - [`mod@backup`], [`schedule`], [`restore`]: `EtcdBackup`, `EtcdBackupSchedule` and `EtcdRestore`. [`store`]: where backups are. [`rehearsal`]: what proves them.
 //! - [`member`]: `EtcdMember`, the operator's own record of one member.
 //! - [`label`]: how the objects of a cluster are found.
 //! - [`mod@reference`]: the page about all fields, with what [`named`] finds beside the definitions.
@@ -20,6 +20,7 @@ pub mod member;
 mod named;
 pub mod pod;
 pub mod reference;
+pub mod rehearsal;
 pub mod repair;
 pub mod restore;
 pub mod schedule;

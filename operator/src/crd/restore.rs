@@ -32,6 +32,7 @@ pub const RESTORED: &str = "Restored";
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message")
 )]
 #[x_kube(
+    validation = Rule::new("!has(self.origin.snapshot)").message("origin.snapshot: a snapshot file can't be checked beforehand; begin another cluster with it, and take a backup of that"),
     validation = Rule::new("self.clusterName == oldSelf.clusterName && self.origin == oldSelf.origin").message("an EtcdRestore's cluster and origin can't be changed: delete it and make another")
 )]
 #[serde(rename_all = "camelCase")]

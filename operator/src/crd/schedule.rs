@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::backup::{Compression, deadline, retries};
+use super::rehearsal::{Rehearsal, RehearsalStatus};
 use super::store::{Encryption, Store, Worker};
 
 /// Condition: it is followed.
@@ -112,6 +113,10 @@ pub struct EtcdBackupScheduleSpec {
     /// Records what changes between backups, so that any revision and any time can be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorder: Option<Recorder>,
+
+    /// Proves now and then that the newest backup can be restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
 }
 
 fn time_zone() -> String {
@@ -216,6 +221,10 @@ pub struct EtcdBackupScheduleStatus {
     /// How recording goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorder: Option<RecorderStatus>,
+
+    /// The last rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalStatus>,
 
     /// How it is, in detail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -191,8 +191,9 @@ pub struct RestoredStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 
-    /// Of the cluster that had the data, as hexadecimal digits.
-    pub cluster_id: String,
+    /// Of the cluster that had the data, as hexadecimal digits. A snapshot file doesn't say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
 
     /// The newest revision that was taken over.
     pub revision: i64,

@@ -49,7 +49,13 @@ pub struct ClientTls {
 
     /// More names and addresses for the certificate that members show; foreign letters as `xn--…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(regex(pattern = r"^([0-9A-Fa-f.:]+|(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)$"), length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 32),
+        inner(
+            regex(pattern = r"^([0-9A-Fa-f.:]+|(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)$"),
+            length(min = 1, max = 253)
+        )
+    )]
     pub extra_names: Vec<String>,
 
     /// Members serve plain text too, by the same port: while clients move from one to the other. Not with `Disabled`, which is plain text
@@ -86,7 +92,13 @@ pub struct PeerTls {
 
     /// More names and addresses for the certificate; foreign letters as `xn--…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(regex(pattern = r"^([0-9A-Fa-f.:]+|(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)$"), length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 32),
+        inner(
+            regex(pattern = r"^([0-9A-Fa-f.:]+|(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)$"),
+            length(min = 1, max = 253)
+        )
+    )]
     pub extra_names: Vec<String>,
 
     /// Secret of what members show to each other, and whom they trust: `tls.crt`, `tls.key`, `ca.crt`.

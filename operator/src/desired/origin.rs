@@ -24,6 +24,8 @@ pub struct Source {
     pub id: Option<String>,
     pub revision: Option<i64>,
     pub time: Option<Timestamp>,
+    /// A file in place of a backup.
+    pub snapshot: Option<String>,
     pub bump_revision: i64,
     pub worker: Worker,
 }
@@ -70,6 +72,7 @@ impl Source {
             id,
             revision: select.revision,
             time: select.time.map(|time| time.0),
+            snapshot: origin.snapshot.clone(),
             bump_revision: origin.bump_revision,
             worker: origin.worker.clone(),
         })
@@ -84,6 +87,7 @@ impl Source {
         self.id.iter().for_each(|id| errand.flag("id", id));
         self.revision.iter().for_each(|revision| errand.flag("at-revision", revision));
         self.time.iter().for_each(|time| errand.flag("at", time));
+        self.snapshot.iter().for_each(|name| errand.flag("snapshot", name));
     }
 }
 

@@ -111,6 +111,7 @@ fn complete(seen: &Seen<'_>, mut status: EtcdBackupStatus, report: Option<&Value
     status.cluster_id = told["clusterId"].as_str().map(str::to_owned);
     status.sha256 = told["sha256"].as_str().map(str::to_owned);
     status.hash_kv = told["hash"]["hash"].as_i64();
+    status.hash_compact_revision = told["hash"]["compactRevision"].as_i64();
     status.database_size = number("databaseBytes").map(quantity::shown);
     status.stored_size = number("storedBytes").map(quantity::shown);
     status.catalogue = report.and_then(catalogue);

@@ -4,7 +4,8 @@
 //! - [`grow`], [`shrink`], [`replace`]: the steps of each kind of change, from whatever an interrupted one left behind.
 //! - [`recover`]: a new beginning after a quorum was lost for good, with the user's consent.
 //! - [`restore`]: the data of a backup in the place of a running cluster's, and [`order`], the resource that asks for it.
-//! - [`migrate`]: following another etcd until this cluster takes over. [`backup`], [`schedule`]: the resources of these names.
+//! - [`migrate`]: following another etcd until this cluster takes over. [`backup`], [`schedule`]: the resources of these names. [`rehearsal`]: what proves that backups
+//!   can be restored.
 //! - [`roll`]: restarts for what changed in the resource; [`readdress`]: another scheme for members among themselves. [`version`]: which image may be run. [`volume`]: room that is missing.
 //! - [`presence`]: which members are to have a pod and a volume. [`quorum`]: what may be risked.
 //! - [`step`]: what a step is.
@@ -18,6 +19,7 @@ pub mod presence;
 pub mod quorum;
 pub mod readdress;
 pub mod recover;
+pub mod rehearsal;
 pub mod replace;
 pub mod restore;
 pub mod roll;

@@ -13,6 +13,7 @@ use kube::ResourceExt;
 use super::backup::told;
 use crate::crd::backup::{self, EtcdBackup, EtcdBackupSpec};
 use crate::crd::label;
+use crate::crd::rehearsal::{REHEARSED, RehearsalPhase, RehearsalStatus};
 use crate::crd::schedule::{
     BACKED_UP, ConcurrencyPolicy, EtcdBackupSchedule, EtcdBackupScheduleStatus, Failure, Gap, Phase, RECORDING,
     RecorderPhase, RecorderStatus, SCHEDULED, Success,
@@ -35,6 +36,8 @@ pub struct Seen<'a> {
     pub backups: Vec<EtcdBackup>,
     /// What the recorder says; an error is why it says nothing.
     pub recorder: Option<Result<Recorded, String>>,
+    /// How the last rehearsal is.
+    pub rehearsal: Option<RehearsalStatus>,
     pub now: Timestamp,
 }
 
@@ -52,6 +55,7 @@ pub fn next(seen: &Seen<'_>) -> Decision {
     let schedule = seen.schedule;
     let mut decision = Decision { status: schedule.status.clone().unwrap_or_default(), ..Decision::default() };
     decision.status.observed_generation = schedule.metadata.generation;
+    decision.status.rehearsal.clone_from(&seen.rehearsal);
     history(seen, &mut decision);
     recording(seen, &mut decision);
     decision.wait = if schedule.spec.recorder.is_some() { LOOK } else { SELDOM };
@@ -94,25 +98,46 @@ struct Times {
 }
 
 fn times(seen: &Seen<'_>) -> Result<Times, String> {
-    let spec = &seen.schedule.spec;
-    let zone = TimeZone::get(&spec.time_zone).map_err(|_| {
-        format!("spec.timeZone: {:?} is no time zone; use a name such as Europe/Berlin", spec.time_zone)
-    })?;
-    let cron = parse(&spec.schedule)?;
-    let never = |_| format!("spec.schedule: {:?} never comes", spec.schedule);
-    let now = seen.now.to_zoned(zone);
-    let next = cron.find_next_occurrence(&now, false).map_err(never)?.timestamp();
-    let made = seen.schedule.metadata.creation_timestamp.as_ref().map_or(seen.now, |time| time.0);
-    let dealt = seen.schedule.status.as_ref().and_then(|status| status.last_time.as_ref()).map_or(made, |time| time.0);
+    let schedule = seen.schedule;
+    if let Some(rehearsal) = &schedule.spec.rehearsal {
+        times_of(schedule, "spec.rehearsal.schedule", &rehearsal.schedule, None, seen.now)?;
+    }
+    let dealt = schedule.status.as_ref().and_then(|status| status.last_time.as_ref());
+    times_of(schedule, "spec.schedule", &schedule.spec.schedule, dealt, seen.now)
+}
+
+/// The last time that has come for a rehearsal. A line that is none is told by [`next`].
+pub fn rehearsal_due(schedule: &EtcdBackupSchedule, now: Timestamp) -> Option<Timestamp> {
+    let line = &schedule.spec.rehearsal.as_ref()?.schedule;
+    times_of(schedule, "spec.rehearsal.schedule", line, None, now).ok()?.due
+}
+
+/// `dealt`: the last time that was dealt with.
+fn times_of(
+    schedule: &EtcdBackupSchedule,
+    field: &str,
+    line: &str,
+    dealt: Option<&Time>,
+    now: Timestamp,
+) -> Result<Times, String> {
+    let zone = &schedule.spec.time_zone;
+    let zone = TimeZone::get(zone)
+        .map_err(|_| format!("spec.timeZone: {zone:?} is no time zone; use a name such as Europe/Berlin"))?;
+    let cron = parse(field, line)?;
+    let never = |_| format!("{field}: {line:?} never comes");
+    let zoned = now.to_zoned(zone);
+    let next = cron.find_next_occurrence(&zoned, false).map_err(never)?.timestamp();
+    let made = schedule.metadata.creation_timestamp.as_ref();
+    let dealt = dealt.or(made).map_or(now, |time| time.0);
     // Before the first time of all there is none.
-    let last = cron.find_previous_occurrence(&now, true).ok().map(|time| time.timestamp());
+    let last = cron.find_previous_occurrence(&zoned, true).ok().map(|time| time.timestamp());
     Ok(Times { due: last.filter(|last| *last > dealt), next })
 }
 
-fn parse(text: &str) -> Result<Cron, String> {
+fn parse(field: &str, text: &str) -> Result<Cron, String> {
     let bad = |why: String| {
         format!(
-            "spec.schedule: {text:?} is no cron line of five fields (minute hour day month weekday), such as \"0 3 * * *\": {why}"
+            "{field}: {text:?} is no cron line of five fields (minute hour day month weekday), such as \"0 3 * * *\": {why}"
         )
     };
     if text.split_whitespace().count() != 5 {
@@ -319,6 +344,15 @@ fn end(
             say(BACKED_UP, ("True", "Completed", &words));
         }
         (None, _, _) => say(BACKED_UP, ("Unknown", "NoBackupYet", "no backup was finished yet")),
+    }
+    if let Some(rehearsal) = &status.rehearsal {
+        let words = rehearsal.message.clone().unwrap_or_default();
+        match (rehearsal.phase, &rehearsal.last_passed) {
+            (RehearsalPhase::Passed, _) => say(REHEARSED, ("True", "Passed", &words)),
+            (RehearsalPhase::Failed, _) => say(REHEARSED, ("False", "RehearsalFailed", &words)),
+            (RehearsalPhase::Running, Some(_)) => say(REHEARSED, ("True", "Running", "another one is under way")),
+            (RehearsalPhase::Running, None) => say(REHEARSED, ("Unknown", "Running", "the first one is under way")),
+        }
     }
     if let Some(recorder) = &status.recorder {
         let words = recorder.message.clone().unwrap_or_default();

@@ -36,7 +36,7 @@ fn failed(name: &str, time: &str) -> EtcdBackup {
 }
 
 fn at(schedule: &EtcdBackupSchedule, now: &str, backups: Vec<EtcdBackup>) -> Decision {
-    next(&Seen { schedule, obstacle: None, backups, recorder: None, now: now.parse().unwrap() })
+    next(&Seen { schedule, obstacle: None, backups, recorder: None, rehearsal: None, now: now.parse().unwrap() })
 }
 
 fn created(decision: &Decision) -> Option<String> {
@@ -136,6 +136,35 @@ fn what_came_of_backups_is_told_and_resources_without_a_backup_go() {
 }
 
 #[test]
+fn a_rehearsals_line_is_checked_and_what_came_of_it_is_a_condition() {
+    let wrong = schedule(json!({"rehearsal": {"schedule": "61 0 * * *"}}), json!({}));
+    let told = at(&wrong, "2026-11-28T05:30:00Z", Vec::new()).status;
+    assert_eq!(told.phase, Some(Phase::Invalid));
+    assert!(told.message.unwrap().starts_with("spec.rehearsal.schedule: \"61 0 * * *\" is no cron line"));
+    let fine = schedule(json!({"rehearsal": {"schedule": "0 5 * * *"}}), json!({}));
+    assert_eq!(rehearsal_due(&fine, "2026-11-28T04:59:00Z".parse().unwrap()), None);
+    assert_eq!(rehearsal_due(&fine, "2026-11-28T05:30:00Z".parse().unwrap()), "2026-11-28T05:00:00Z".parse().ok());
+    for (phase, holds, reason) in
+        [("Passed", "True", "Passed"), ("Failed", "False", "RehearsalFailed"), ("Running", "Unknown", "Running")]
+    {
+        let time = "2026-11-28T05:00:00Z";
+        let rehearsal = serde_json::from_value(json!({"phase": phase, "due": time, "backup": "b", "started": time}));
+        let now = "2026-11-28T05:30:00Z".parse().unwrap();
+        let seen = Seen {
+            schedule: &fine,
+            obstacle: None,
+            backups: Vec::new(),
+            recorder: None,
+            rehearsal: rehearsal.ok(),
+            now,
+        };
+        let conditions = next(&seen).status.conditions;
+        let rehearsed = conditions.iter().find(|one| one.type_ == REHEARSED).unwrap();
+        assert_eq!((rehearsed.status.as_str(), rehearsed.reason.as_str()), (holds, reason));
+    }
+}
+
+#[test]
 fn a_gap_is_told_and_closed_by_a_backup() {
     let spec = json!({"recorder": {}, "schedule": "0 0 * * *"});
     let with = |status: Value, backups: Vec<EtcdBackup>| {
@@ -147,6 +176,7 @@ fn a_gap_is_told_and_closed_by_a_backup() {
             obstacle: None,
             backups,
             recorder,
+            rehearsal: None,
             now: "2026-11-28T05:30:00Z".parse().unwrap(),
         })
     };

@@ -79,8 +79,11 @@ async fn look(cluster: &EtcdCluster, context: &Context) -> Result<Option<Seen>, 
 async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Result<Action, Error> {
     let cluster = &world.cluster;
     let namespace = cluster.namespace().unwrap_or_default();
-    let (decision, refusals) =
-        if cluster.spec.paused { (decision, Vec::new()) } else { ensure(&namespace, &world, decision, context).await? };
+    let (decision, refusals) = if cluster.spec.paused {
+        (decision, Vec::new())
+    } else {
+        ensure(&namespace, &world, decision, context).await?
+    };
     report(&namespace, &world, &decision, context).await?;
     let Some(step) = &decision.step else {
         let is_steady =

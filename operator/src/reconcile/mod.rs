@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod cluster;
 pub mod order;
+mod rehearsal;
 pub mod schedule;
 
 use std::collections::HashSet;

@@ -8,7 +8,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::{Context, Error, WAITING, backups_of, fresh, keep_deployment, write_status};
+use super::{Context, Error, WAITING, backups_of, fresh, keep_deployment, rehearsal, write_status};
 use crate::crd::backup::EtcdBackup;
 use crate::crd::schedule::EtcdBackupSchedule;
 use crate::crd::{EtcdCluster, label};
@@ -26,14 +26,18 @@ pub async fn reconcile(schedule: Arc<EtcdBackupSchedule>, context: Arc<Context>)
     let Some(schedule) = fresh(&context.client, &*schedule).await? else { return Ok(Action::await_change()) };
     let cluster = context.cluster(&namespace, &schedule.spec.cluster_name);
     let recorder = record(&schedule, cluster.as_deref(), &namespace, &context).await?;
+    let backups = made_by(&schedule, &namespace, &context);
+    let (rehearsal, look) = rehearsal::rehearse(&schedule, cluster.as_deref(), &backups, &context).await?;
     let seen = Seen {
         schedule: &schedule,
         obstacle: obstacle(&schedule, cluster.as_deref(), &namespace, &context).await?,
-        backups: made_by(&schedule, &namespace, &context),
+        backups,
         recorder,
+        rehearsal,
         now: Timestamp::now(),
     };
     let Decision { create, delete, status, wait } = schedule::next(&seen);
+    let wait = look.map_or(wait, |look| look.min(wait));
     context.metrics.schedule_seen(&schedule, &status, seen.recorder.as_ref().and_then(|told| told.as_ref().ok()));
     let backups: Api<EtcdBackup> = Api::namespaced(context.client.clone(), &namespace);
     for name in &delete {
