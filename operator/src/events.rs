@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 
-use crate::crd::condition;
+use crate::crd::condition::{self, Reason};
 use crate::crd::status::{EtcdClusterStatus, Phase};
 use crate::crd::{EtcdCluster, EtcdMember};
 use crate::plan::Decision;
@@ -28,6 +28,12 @@ pub fn of(cluster: &EtcdCluster, decision: &Decision, after: &EtcdClusterStatus)
             events.push(event(EventType::Normal, situation.reason.text(), "Observe", &situation.message, None));
         }
         _ => {}
+    }
+    let was_refused = before.conditions.iter().any(|condition| condition.reason == Reason::ObjectRefused.text());
+    let is_told = matches!(situation.phase, Phase::Degraded | Phase::Unavailable | Phase::Invalid) && is_new;
+    if situation.reason == Reason::ObjectRefused && !was_refused && !is_told {
+        let reason = situation.reason.text();
+        events.push(event(EventType::Warning, reason, "Observe", &situation.message, None));
     }
     let tls = |status: &EtcdClusterStatus| {
         status.conditions.iter().find(|condition| condition.type_ == condition::TLS_READY).cloned()
@@ -98,7 +104,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is its report")]
 
     use super::*;
-    use crate::crd::condition::Reason;
     use crate::crd::status::MemberStatus;
     use crate::plan::{Situation, Step};
 
@@ -129,6 +134,19 @@ mod tests {
         let told = of(&cluster(Phase::Unavailable, None), &promote, &after);
         assert_eq!(reasons(&told), ["Promote"]);
         assert_eq!(told[0].secondary.as_ref().unwrap().name.as_deref(), Some("a-1"));
+    }
+
+    #[test]
+    fn a_refusal_is_told_when_it_begins() {
+        let rolling = || Situation::new(Phase::Changing, Reason::ObjectRefused, "refused").waiting();
+        let after = status(Phase::Changing, None);
+        let told = of(&cluster(Phase::Changing, None), &rolling(), &after);
+        assert_eq!((reasons(&told), told[0].type_), (vec!["ObjectRefused"], EventType::Warning));
+        let mut before = cluster(Phase::Changing, None);
+        let condition = serde_json::json!({"type": "Progressing", "status": "True", "reason": "ObjectRefused", "message": "",
+            "lastTransitionTime": "2026-11-28T05:00:00Z"});
+        before.status.as_mut().unwrap().conditions = vec![serde_json::from_value(condition).unwrap()];
+        assert!(of(&before, &rolling(), &after).is_empty());
     }
 
     #[test]

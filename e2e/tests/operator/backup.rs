@@ -40,6 +40,11 @@ spec:
     ports: [{containerPort: 7070}]
     readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}
     volumeMounts: [{name: data, mountPath: /data/backups, subPath: backups}]
+  - name: shell
+    image: quorate.test/debug:e2e
+    imagePullPolicy: Never
+    command: ["sleep", "infinity"]
+    volumeMounts: [{name: data, mountPath: /data/backups, subPath: backups}]
   volumes: [{name: data, emptyDir: {}}]
 "#;
 
@@ -116,7 +121,7 @@ async fn revision(site: &Operated, name: &str) -> i64 {
 
 #[tokio::test]
 async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
-    let mut site = Operated::with_images(1, &[Image::Versitygw]).await.unwrap();
+    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::Debug]).await.unwrap();
     site.kubernetes.apply(STORE).await.unwrap();
     apply(&site, &cluster("sample", json!({}))).await;
     site.running("sample", 1).await.unwrap();
@@ -208,7 +213,7 @@ async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
 
 #[tokio::test]
 async fn a_running_cluster_gets_a_backups_data_after_its_id_was_quoted() {
-    let mut site = Operated::with_images(1, &[Image::Versitygw]).await.unwrap();
+    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::Debug]).await.unwrap();
     site.kubernetes.apply(STORE).await.unwrap();
     apply(&site, &cluster("sample", json!({}))).await;
     let running = site.running("sample", 1).await.unwrap();
@@ -290,7 +295,7 @@ async fn ask(site: &Operated, arguments: &[&str]) -> Vec<Value> {
 async fn whoever_is_killed_the_bucket_has_whole_backups_only() {
     const ROUNDS: usize = 20;
     const AT_ONCE: usize = 4;
-    let mut site = Operated::with_images(1, &[Image::Versitygw]).await.unwrap();
+    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::Debug]).await.unwrap();
     site.kubernetes.apply(STORE).await.unwrap();
     apply(&site, &cluster("sample", json!({}))).await;
     site.running("sample", 1).await.unwrap();
@@ -333,6 +338,18 @@ async fn whoever_is_killed_the_bucket_has_whole_backups_only() {
         all.iter().all(|pod| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
     };
     site.kubernetes.api().until("no pod that still carries", LIMIT, &pods, ended).await.unwrap();
+
+    // A file that somebody has put there is no backup, and becomes a cluster all the same.
+    let file = site.kubernetes.folder().join("monday.db").display().to_string();
+    etcdctl(&site.kubernetes, "sample", "default", &["snapshot", "save", &file]).await;
+    let copy = ["cp", &file, "store:/data/backups/monday.db", "--container=shell"];
+    site.kubernetes.kubectl(&copy).await.unwrap().success().unwrap();
+    let monday =
+        json!({"bootstrap": {"restore": {"snapshot": "monday.db", "store": {"prefix": "", "s3": store()["s3"]}}}});
+    apply(&site, &cluster("monday", monday)).await;
+    let restored = site.running("monday", 1).await.unwrap();
+    assert_eq!(restored["status"]["restored"]["id"], "monday.db", "{restored:#}");
+    assert_eq!(get(&site, "monday", "key/39").await, get(&site, "sample", "key/39").await);
 }
 
 /// As the API has times.

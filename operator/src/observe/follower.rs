@@ -58,6 +58,12 @@ pub struct Cut {
     pub hash: Option<i64>,
 }
 
+/// A mirror that doesn't cut.
+#[derive(Deserialize)]
+struct Refused {
+    message: String,
+}
+
 /// The pod that has this label, if it runs.
 pub fn pod_of(store: &Store<Pod>, namespace: &str, key: &str, name: &str) -> Option<Pod> {
     let is_its = |pod: &&std::sync::Arc<Pod>| {
@@ -84,7 +90,8 @@ pub async fn status<T: for<'a> Deserialize<'a>>(pod: &Pod) -> Result<T, String> 
 pub async fn cut_over(pod: &Pod, token: &str) -> Result<Cut, String> {
     let (code, body) = call(pod, Method::POST, "/cut-over", Some(token), CUT_LIMIT).await?;
     if code != 200 {
-        return Err(String::from_utf8_lossy(&body).into_owned());
+        let said = serde_json::from_slice::<Refused>(&body).map(|refused| refused.message);
+        return Err(said.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned()));
     }
     serde_json::from_slice(&body).map_err(|error| format!("its answer can't be read: {error}"))
 }
