@@ -113,7 +113,8 @@ async fn measure(arguments: &Arguments) -> Result<(), Error> {
     site.running("sample", 3).await?;
     let dial = site.dial("sample").await?;
     let (full, mib) = (dial.clone(), arguments.mib);
-    site.inside()?.run(async move { fill(&full.connect(0).await?, mib).await }).await??;
+    let inside = site.inside()?;
+    inside.run(async move { fill(&full.connect(0).await?, mib).await }).await??;
 
     let mut table = String::from("| | |\n|---|---:|\n");
     let mut row = |what: &str, value: String| {
@@ -122,11 +123,11 @@ async fn measure(arguments: &Arguments) -> Result<(), Error> {
     };
     let (mut calm, mut busy, mut seconds, mut peak) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..arguments.rounds {
-        let clients = Clients::start(&site.inside()?, &dial, CLIENTS, PACE);
+        let clients = Clients::start(&inside, &dial, CLIENTS, PACE);
         tokio::time::sleep(UNDISTURBED).await;
         calm.push(percentile(&clients.end().await?.millis, 99));
         let memory = Memory::watch("quorate-backup\0take");
-        let clients = Clients::start(&site.inside()?, &dial, CLIENTS, PACE);
+        let clients = Clients::start(&inside, &dial, CLIENTS, PACE);
         let name = format!("backup-{round}");
         let took = backup(&site, &name).await?;
         busy.push(percentile(&clients.end().await?.millis, 99));
@@ -183,7 +184,8 @@ async fn backup(site: &Operated, name: &str) -> Result<f64, Error> {
 async fn recovery_point(site: &mut Operated, dial: &Dial) -> Result<f64, Error> {
     let spec = json!({"clusterName": "sample", "schedule": "0 0 1 1 *", "store": store(), "recorder": {}});
     make(site, "EtcdBackupSchedule", "recorded", &spec).await?;
-    let clients = Clients::start(&site.inside()?, dial, CLIENTS, PACE);
+    let inside = site.inside()?;
+    let clients = Clients::start(&inside, dial, CLIENTS, PACE);
     let path = "/api/v1/namespaces/default/pods?labelSelector=quorate.io%2Fschedule%3Drecorded";
     let runs = |pods: &Value| pods["items"][0]["status"]["containerStatuses"][0]["ready"] == true;
     let pods = site.kubernetes.api().until("the recorder", LIMIT, path, runs).await?;
@@ -192,7 +194,7 @@ async fn recovery_point(site: &mut Operated, dial: &Dial) -> Result<f64, Error> 
     for look in 0..2 * LOOKS {
         tokio::time::sleep(LOOK).await;
         let url = format!("http://{address}:8081/status");
-        let said = site.inside()?.run(async move { get(&url).await }).await??;
+        let said = inside.run(async move { get(&url).await }).await??;
         let time = said["recordedTo"]["time"].as_str().and_then(seconds_of);
         // It first has to catch up.
         if look >= LOOKS {
@@ -227,8 +229,9 @@ async fn take_over(site: &mut Operated) -> Result<(f64, Value), Error> {
     site.running("old", 3).await?;
     let old = site.dial("old").await?;
     let full = old.clone();
-    site.inside()?.run(async move { fill(&full.connect(0).await?, 400).await }).await??;
-    let clients = Clients::start(&site.inside()?, &old, CLIENTS, PACE);
+    let inside = site.inside()?;
+    inside.run(async move { fill(&full.connect(0).await?, 400).await }).await??;
+    let clients = Clients::start(&inside, &old, CLIENTS, PACE);
     let migrate = json!({"endpoints": ["https://old-client.default.svc:2379"], "tlsSecret": "old-client-tls"});
     make(site, "EtcdCluster", "new", &cluster(&json!({"bootstrap": {"migrate": migrate}}))).await?;
     let follows = |status: &Value| status["ready"] == "3/3" && status["migration"]["phase"] == "Following";
@@ -250,7 +253,7 @@ async fn take_over(site: &mut Operated) -> Result<(f64, Value), Error> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let rest = tokio::time::timeout(LIMIT, site.inside()?.run(first)).await;
+    let rest = tokio::time::timeout(LIMIT, inside.run(first)).await;
     rest.map_err(|_| Error::Answer { what: "the new cluster".into(), answer: "it takes no writes".into() })?
         .map(|rest| (rest, lag))
 }

@@ -4,33 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams};
 use kube::runtime::controller::Action;
-use rand::distr::{Alphanumeric, SampleString};
 use rand::seq::IndexedRandom;
 use serde_json::json;
 
-use super::{Context, Error, TROUBLED, WAITING, keep_deployment, order_of};
+use super::{Context, Error, TROUBLED, WAITING, fresh, migration, order_of, write_status};
 use crate::act::{self, Refusals};
 use crate::certificates::{issuer, keep};
-use crate::crd::member::Begins;
-use crate::crd::status::{EtcdClusterStatus, MigrationPhase, MigrationStatus, Phase};
-use crate::crd::{EtcdCluster, EtcdRestore, label};
-use crate::desired::{follower, job};
+use crate::crd::status::Phase;
+use crate::crd::{EtcdCluster, EtcdRestore};
 use crate::events;
 use crate::observe::ask::Asked;
-use crate::observe::follower as observed;
 use crate::observe::kubernetes::Objects;
 use crate::observe::{self, Etcd, Member, Order, World, ask, source, world};
-use crate::plan::{self, Decision, Step, migrate, presence};
+use crate::plan::{self, Decision, Step, presence};
 use crate::status;
 
 /// After a step: what it changed is looked at as soon as it can be seen.
 const AFTER_STEP: Duration = Duration::from_millis(200);
-/// Of the word by which a mirror knows the operator.
-const TOKEN_CHARACTERS: usize = 32;
 /// Failures in a row after which what was known of a cluster is not taken for true any more.
 const LASTING: u32 = 3;
 /// At rest. Certificates end, and members may fall silent behind a pod that looks well.
@@ -84,7 +77,7 @@ async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Res
     } else {
         ensure(&namespace, &world, decision, context).await?
     };
-    report(&namespace, &world, &decision, context).await?;
+    report(&world, &decision, context).await?;
     let Some(step) = &decision.step else {
         let is_steady =
             matches!(decision.situation.phase, Phase::Running | Phase::Hibernated | Phase::Paused | Phase::Invalid);
@@ -103,7 +96,7 @@ async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Res
         Etcd::Nobody | Etcd::Silent(_) => None,
     };
     if *step == Step::CutOver {
-        return cut_over(&namespace, &world, context).await;
+        return migration::cut_over(&namespace, &world, context).await;
     }
     let done = act::perform(step, &namespace, &context.client, view, &asked).await;
     context.metrics.stepped(step.kind(), done.is_ok());
@@ -121,7 +114,7 @@ async fn ensure(
     let mut refusals = Refusals::default();
     act::ensure_all(&context.client, namespace, world, &context.caches, &mut refusals).await?;
     refusals.note(monitor(namespace, world, context).await)?;
-    refusals.note(mirror(namespace, world, context).await)?;
+    refusals.note(migration::mirror(namespace, world, context).await)?;
     let taken = match &decision.makes_room_for {
         Some(pod) => refusals.note(act::would_take(&context.client, namespace, pod.as_ref()).await)?.is_some(),
         None => true,
@@ -162,70 +155,6 @@ fn order_to(restore: &EtcdRestore) -> Option<Order> {
     })
 }
 
-/// What the mirror of another etcd says, while there is to be one.
-async fn mirrored(cluster: &EtcdCluster, context: &Context) -> Option<Result<observed::Mirrored, String>> {
-    if !migrate::is_under_way(cluster) {
-        return None;
-    }
-    let namespace = cluster.namespace().unwrap_or_default();
-    let pod = observed::pod_of(&context.caches.pods, &namespace, label::MIGRATION, &cluster.name_any())?;
-    Some(observed::status(&pod).await)
-}
-
-/// Keeps the mirror of another etcd running until this cluster takes over.
-async fn mirror(namespace: &str, world: &World, context: &Context) -> kube::Result<()> {
-    let cluster = &world.cluster;
-    let Some(asked) = cluster.spec.migrate() else { return Ok(()) };
-    let name = follower::name_of_mirror(&cluster.name_any());
-    let members = world.members.iter().map(|member| member.object.clone()).collect();
-    // As soon as it has served, and the oldest for as long as it is there: others come and go.
-    let to = job::candidates(members, cluster).into_iter().find(|member| member.spec.begins == Begins::Joined);
-    let wanted = to.filter(|_| migrate::is_under_way(&world.cluster));
-    let wanted = wanted.map(|to| follower::mirror(cluster, asked, &to, &context.worker_image));
-    if wanted.is_some() {
-        let token = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARACTERS);
-        let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-        if secrets.get_opt(&name).await?.is_none() {
-            act::ensure(&context.client, namespace, &follower::token(cluster, &token)).await?;
-        }
-    }
-    let pod = observed::pod_of(&context.caches.pods, namespace, label::MIGRATION, &cluster.name_any());
-    let uid = cluster.uid().unwrap_or_default();
-    keep_deployment(context, &uid, namespace, &name, wanted.as_ref(), pod.is_some()).await
-}
-
-/// Nothing of the other etcd is missing here, and from now on clients may write: that is written down before they are let in.
-async fn cut_over(namespace: &str, world: &World, context: &Context) -> Result<Action, Error> {
-    let cluster = &world.cluster;
-    let pod = observed::pod_of(&context.caches.pods, namespace, label::MIGRATION, &cluster.name_any());
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let secret = secrets.get_opt(&follower::name_of_mirror(&cluster.name_any())).await?;
-    let token = secret.and_then(|secret| String::from_utf8(secret.data?.remove(follower::TOKEN_KEY)?.0).ok());
-    let cut = match (pod, token) {
-        (Some(pod), Some(token)) => observed::cut_over(&pod, &token).await,
-        _ => Err("the mirror is not there".to_owned()),
-    };
-    context.metrics.stepped(Step::CutOver.kind(), cut.is_ok());
-    let before = cluster.status.clone().unwrap_or_default();
-    let migration = match &cut {
-        Ok(cut) => MigrationStatus {
-            phase: MigrationPhase::Done,
-            message: Some(format!("both had the same at revision {}", cut.revision)),
-            lag: None,
-            revision: Some(cut.revision),
-            hash_kv: cut.hash,
-        },
-        Err(why) => {
-            let message = Some(format!("not taken over yet: {why}"));
-            let lag = before.migration.as_ref().and_then(|migration| migration.lag);
-            MigrationStatus { phase: MigrationPhase::Following, message, lag, revision: None, hash_kv: None }
-        }
-    };
-    let status = EtcdClusterStatus { migration: Some(migration), ..before };
-    write(namespace, cluster, &status, context).await?;
-    Ok(Action::requeue(if cut.is_ok() { Duration::ZERO } else { WAITING }))
-}
-
 async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afresh: bool) -> Result<Seen, Error> {
     let now = Timestamp::now();
     let Objects { members, left } = objects;
@@ -256,7 +185,7 @@ async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afr
         retired,
         order: restore.as_deref().and_then(order_to),
         left,
-        mirrored: mirrored(cluster, context).await,
+        mirrored: migration::mirrored(cluster, context).await,
         worker_image: context.worker_image.clone(),
         from,
         etcd,
@@ -321,32 +250,12 @@ async fn issue(cluster: &EtcdCluster, context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-async fn report(namespace: &str, world: &World, decision: &Decision, context: &Context) -> Result<(), Error> {
+async fn report(world: &World, decision: &Decision, context: &Context) -> Result<(), Error> {
     let status = status::of(world, decision);
     context.metrics.observed(&world.cluster, &status);
     context.events.publish(&world.cluster, events::of(&world.cluster, decision, &status)).await;
-    write(namespace, &world.cluster, &status, context).await
-}
-
-/// Written only if it says something new.
-async fn write(
-    namespace: &str,
-    cluster: &EtcdCluster,
-    status: &EtcdClusterStatus,
-    context: &Context,
-) -> Result<(), Error> {
-    if cluster.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let clusters: Api<EtcdCluster> = Api::namespaced(context.client.clone(), namespace);
-    // What is not there any more has to be named to go.
-    let mut value = json!(status);
-    for key in ["message", "leader", "step", "clientSecret"] {
-        value.as_object_mut().map(|fields| fields.entry(key).or_insert(json!(null)));
-    }
-    let patch = Patch::Merge(json!({"status": value}));
-    clusters.patch_status(&cluster.name_any(), &PatchParams::default(), &patch).await?;
-    Ok(())
+    let cluster = &world.cluster;
+    Ok(write_status(&context.client, cluster, cluster.status.as_ref(), &status).await?)
 }
 
 /// Users see what keeps the operator from going on, and what it doesn't know because of that.
@@ -356,9 +265,13 @@ async fn tell(cluster: &EtcdCluster, context: &Context, error: &Error, has_seen:
     let is_lasting = context.backoff.failures(&cluster.uid().unwrap_or_default()) >= LASTING;
     // One answer that was lost says nothing.
     let unknown = !has_seen && is_lasting;
-    let status = status::of_failure(cluster, &words, unknown, Timestamp::now());
-    let told = write(&cluster.namespace().unwrap_or_default(), cluster, &status, context).await;
-    if let Err(error) = told {
+    let told = async {
+        // What was reported before the failure stays.
+        let Some(cluster) = fresh(&context.client, cluster).await? else { return Ok(()) };
+        let status = status::of_failure(&cluster, &words, unknown, Timestamp::now());
+        write_status(&context.client, &cluster, cluster.status.as_ref(), &status).await
+    };
+    if let Err(error) = told.await {
         tracing::debug!(error = &error as &dyn std::error::Error, "the status could not be written either");
     }
 }

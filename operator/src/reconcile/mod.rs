@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod cluster;
+mod migration;
 pub mod order;
 mod rehearsal;
 pub mod schedule;
@@ -21,7 +22,7 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::act;
 use crate::backoff::Backoff;
@@ -132,16 +133,23 @@ where
     }
     let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let mut value = json!(status);
-    // What is not there any more has to be named to go.
-    let old = json!(before);
-    for key in old.as_object().into_iter().flatten().map(|(key, _)| key) {
-        value.as_object_mut().map(|fields| fields.entry(key).or_insert(json!(null)));
-    }
+    name_what_is_gone(&json!(before), &mut value);
     let patch = Patch::Merge(json!({"status": value}));
     match api.patch_status(&object.name_any(), &PatchParams::default(), &patch).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// By a merge, what is not mentioned stays.
+fn name_what_is_gone(before: &Value, after: &mut Value) {
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object_mut()) else { return };
+    for (key, old) in before {
+        match after.get_mut(key) {
+            Some(new) => name_what_is_gone(old, new),
+            None => drop(after.insert(key.clone(), Value::Null)),
+        }
     }
 }
 
@@ -190,4 +198,18 @@ fn backups_of(context: &Context, namespace: &str, cluster: &str) -> Vec<Arc<Etcd
         backup.namespace().as_deref() == Some(namespace) && backup.spec.cluster_name == cluster
     };
     context.caches.backups.state().into_iter().filter(is_its).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_status_says_no_more_goes_however_deep_it_was() {
+        let before = json!({"a": 1, "recorder": {"phase": "Recording", "gap": {"after": 1}}, "list": [{"x": 1}], "gone": {"b": 2}});
+        let mut after = json!({"a": 2, "recorder": {"phase": "Recording"}, "list": [{"y": 1}]});
+        name_what_is_gone(&before, &mut after);
+        let wanted = json!({"a": 2, "recorder": {"phase": "Recording", "gap": null}, "list": [{"y": 1}], "gone": null});
+        assert_eq!(after, wanted);
+    }
 }
