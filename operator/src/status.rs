@@ -150,7 +150,7 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
     let serves = voters > 0 && ready >= quorum(voters) && has_endpoint && !migrate::is_under_way(&world.cluster);
     let own = view.map_or(0, |view| world.own_voters(view).filter(|row| view.is_ready(row.id)).count());
     let lacks_members = world.wanted() > 0 && own < world.wanted();
-    let alarm = matches!(situation.reason, Reason::NoSpace | Reason::Corrupt);
+    let alarm = matches!(situation.reason, Reason::NoSpace | Reason::Corrupt | Reason::VolumesLeaving);
     let spare = ready > quorum(voters);
     let changing = matches!(situation.phase, Phase::Forming | Phase::Changing);
     let spare_reason = match (spare, voters) {

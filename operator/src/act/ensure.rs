@@ -31,10 +31,12 @@ pub async fn ensure_all(
         refusals.note(own_volume(client, namespace, world, member).await)?;
         if presence::wants_volume(world, member) {
             let claim = desired::volume::claim(&world.cluster, &member.object);
-            refusals.note(ensure(client, namespace, &claim).await)?;
+            let what = format!("the volume of {}, which spec.storage is about", member.name());
+            refusals.note_of(&what, ensure(client, namespace, &claim).await)?;
         }
         if presence::lacks_pod(world, member) {
-            refusals.note(ensure(client, namespace, &presence::pod_of(world, &member.object)).await)?;
+            let pod = presence::pod_of(world, &member.object);
+            refusals.note_of(&of_pod(&member.name()), ensure(client, namespace, &pod).await)?;
         }
         if let Some(pod) = member.pod.as_ref().filter(|pod| presence::has_old_files(world, pod)) {
             let hash = &world.certificates.hash;
@@ -45,6 +47,11 @@ pub async fn ensure_all(
         refusals.note(label_voters(client, namespace, world, view).await)?;
     }
     Ok(())
+}
+
+/// A pod, and what of the resource it is made from.
+pub fn of_pod(name: &str) -> String {
+    format!("the pod of {name}, made from spec.podTemplate, spec.resources, spec.image and spec.etcd")
 }
 
 /// Those that the cluster or its members own.

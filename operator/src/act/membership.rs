@@ -5,6 +5,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
+use super::objects::larger;
 use crate::crd::EtcdMember;
 use crate::crd::member::Begins;
 use crate::etcd_client;
@@ -62,8 +63,7 @@ pub async fn perform(
         }
         Step::GrowVolume { volume, size } => {
             let volumes: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-            let patch = Patch::Merge(json!({"spec": {"resources": {"requests": {"storage": size}}}}));
-            volumes.patch(volume, &PatchParams::default(), &patch).await?;
+            volumes.patch(volume, &PatchParams::default(), &Patch::Merge(larger(size))).await?;
         }
         Step::Forget { member } => gone(members.delete(member, &DeleteParams::default()).await)?,
     }

@@ -3,11 +3,13 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::refusal::{Refusals, is_refusal};
 use crate::crd::label;
@@ -46,11 +48,31 @@ pub async fn would_take<K: Objects>(client: &Client, namespace: &str, object: &K
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let field_manager = Some(FIELD_MANAGER.to_owned());
     match api.create(&PostParams { dry_run: true, field_manager }, object).await {
-        Err(kube::Error::Api(status)) if status.code == 400 || status.message.contains("exceeded quota") => Ok(()),
+        Err(kube::Error::Api(status))
+            if status.message.contains("exceeded quota") || status.message.contains("does not support dry run") =>
+        {
+            Ok(())
+        }
         Err(error) if is_refusal(&error) => Err(error),
         Err(kube::Error::Api(_)) | Ok(_) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether Kubernetes would give a volume more room, and why not.
+pub async fn would_grow(client: &Client, namespace: &str, volume: &str, size: &Quantity) -> kube::Result<()> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+    match api.patch(volume, &dry, &Patch::Merge(larger(size))).await {
+        Err(error) if is_refusal(&error) => Err(error),
+        Err(kube::Error::Api(_)) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A change of a claim.
+pub fn larger(size: &Quantity) -> Value {
+    json!({"spec": {"resources": {"requests": {"storage": size}}}})
 }
 
 /// Makes an object that is not there. Another's is left alone.

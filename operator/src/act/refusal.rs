@@ -15,10 +15,16 @@ pub struct Refusals {
 impl Refusals {
     /// `None`: it was refused. What is no refusal, such as an API server that is away, ends what is under way.
     pub fn note<T>(&mut self, done: Result<T, impl Into<Error>>) -> Result<Option<T>, Error> {
+        self.note_of("", done)
+    }
+
+    /// Of an object, which Kubernetes doesn't always name, and where it comes from.
+    pub fn note_of<T>(&mut self, what: &str, done: Result<T, impl Into<Error>>) -> Result<Option<T>, Error> {
         match done.map_err(Into::into) {
             Ok(done) => Ok(Some(done)),
             Err(Error::Kubernetes(error)) if is_refusal(&error) => {
-                self.add(&sentence(&error));
+                let words = sentence(&error);
+                self.add(&if what.is_empty() { words } else { format!("{what}: {words}") });
                 Ok(None)
             }
             Err(foreign @ Error::Foreign { .. }) => {
@@ -87,10 +93,11 @@ mod tests {
             assert!(refusals.note(Err::<(), _>(answer(422, "Service \"a\" is invalid: spec.x"))).unwrap().is_none());
         }
         assert_eq!(refusals.note(Ok::<_, kube::Error>(7)).unwrap(), Some(7));
+        refusals.note_of("the pod a-1", Err::<(), _>(answer(400, "quantities must match"))).unwrap();
         for code in [500, 503, 429, 409] {
             assert!(refusals.note(Err::<(), _>(answer(code, "later"))).is_err(), "{code}");
         }
-        assert_eq!(refusals.into_words(), ["Service \"a\" is invalid: spec.x"]);
+        assert_eq!(refusals.into_words(), ["Service \"a\" is invalid: spec.x", "the pod a-1: quantities must match"]);
     }
 
     #[test]

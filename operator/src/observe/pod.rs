@@ -84,15 +84,13 @@ pub fn last_line(text: &str) -> String {
 }
 
 fn unstarted(pod: &Pod) -> Option<String> {
-    statuses(pod).find_map(held_up).or_else(|| unscheduled(pod))
+    statuses(pod).find_map(held_up).or_else(|| inits(pod).find_map(failed)).or_else(|| unscheduled(pod))
 }
 
 /// The server doesn't run in it, and won't as it is: neither what runs beside it nor a server that merely fails its probes counts.
 pub fn is_stuck(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else { return false };
-    let inits = status.init_container_statuses.iter().flatten();
-    let server = container(pod).into_iter();
-    inits.chain(server).any(|status| held_up(status).is_some()) && !runs(pod) || unscheduled(pod).is_some()
+    let is_held_up = inits(pod).chain(container(pod)).any(|status| held_up(status).is_some());
+    (is_held_up || inits(pod).any(|status| failed(status).is_some())) && !runs(pod) || unscheduled(pod).is_some()
 }
 
 fn runs(pod: &Pod) -> bool {
@@ -112,9 +110,34 @@ fn held_up(status: &ContainerStatus) -> Option<String> {
     (!is_on_its_way).then(|| sentence(&reason, waiting.message.as_deref()))
 }
 
+/// Of a container that has to end well before others start, and hasn't.
+fn failed(status: &ContainerStatus) -> Option<String> {
+    let ended = status.state.as_ref()?.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
+    let reason = ended.reason.as_deref().unwrap_or("Error");
+    Some(sentence(&format!("{} ended with {reason}", status.name), ended.message.as_deref()))
+}
+
+fn inits(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten())
+}
+
 fn unscheduled(pod: &Pod) -> Option<String> {
     let unscheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
     Some(sentence(unscheduled.reason.as_deref().unwrap_or("Unscheduled"), unscheduled.message.as_deref()))
+}
+
+/// Of the server.
+pub fn image(pod: &Pod) -> Option<String> {
+    let containers = &pod.spec.as_ref()?.containers;
+    containers.iter().find(|container| container.name == CONTAINER)?.image.clone()
+}
+
+/// The server has ended by itself, and is started again and again.
+pub fn crashes(pod: &Pod) -> bool {
+    let has_ended = |status: &ContainerStatus| {
+        !status.ready && status.last_state.as_ref().is_some_and(|last| last.terminated.is_some())
+    };
+    container(pod).is_some_and(has_ended)
 }
 
 /// It serves clients by TLS.

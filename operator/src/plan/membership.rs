@@ -5,10 +5,21 @@ use super::{grow, migrate, quorum, readdress, recover, replace, restore, roll, s
 use crate::crd::condition::Reason;
 use crate::crd::member::Begins;
 use crate::crd::status::Phase;
-use crate::observe::{Alarm, Etcd, Row, Silence, View, World, pod};
+use crate::observe::{Alarm, Etcd, Member, Row, Silence, View, World, pod};
 
 /// The step that comes next for a cluster that is not being deleted.
 pub fn next(world: &World) -> Decision {
+    let mut decision = first(world);
+    // Whatever else is under way, what is refused is said.
+    if let Some(refusal) = version::choose(world).refusal
+        && decision.situation.reason != Reason::VersionRefused
+    {
+        decision.situation.message += &format!("; {refusal}");
+    }
+    decision
+}
+
+fn first(world: &World) -> Decision {
     if world.cluster.spec.paused {
         let message = "spec.paused is set: everything is left as it is";
         return Situation::new(Phase::Paused, Reason::Paused, message).waiting();
@@ -81,8 +92,11 @@ fn silent(world: &World, silence: &Silence) -> Decision {
     if let Some(decision) = recover::next(world, &silence.answers) {
         return decision;
     }
-    let message =
-        format!("no quorum of the members answers{why}; the members are left as they are. {}", recover::advice(world));
+    let message = format!(
+        "no quorum of the members answers{why}{}; the members are left as they are. {}",
+        obstacles(world),
+        recover::advice(world)
+    );
     Situation::new(Phase::Unavailable, Reason::QuorumLost, message).waiting()
 }
 
@@ -112,9 +126,10 @@ fn with_view(world: &World, view: &View) -> Decision {
         replace::dismiss_broken,
         shrink::dismiss_surplus,
         grow::intend,
+        // Before what is derived from it: the quota follows the size.
+        volume::grow,
         roll::next,
         readdress::next,
-        volume::grow,
     ];
     if !quorum::can_change(view) {
         return recover::next(world, &view.answers).unwrap_or_else(|| lost_quorum(world, view));
@@ -122,12 +137,20 @@ fn with_view(world: &World, view: &View) -> Decision {
     steps.iter().find_map(|step| step(world, view)).unwrap_or_else(|| steady(world, view))
 }
 
+/// What keeps members from running, which is what has to be mended.
+fn obstacles(world: &World) -> String {
+    let of = |member: &Member| Some(format!("{} can't run: {}", member.name(), pod::obstacle(member.pod.as_ref()?)?));
+    let all: Vec<String> = world.members.iter().filter_map(of).collect();
+    if all.is_empty() { String::new() } else { format!("; {}", all.join("; ")) }
+}
+
 /// Some member gave a list, but too few follow the leader to change anything.
 fn lost_quorum(world: &World, view: &View) -> Decision {
     let message = format!(
-        "{} of {} voting members serve, too few to agree on anything; the members are left as they are. {}",
+        "{} of {} voting members serve, too few to agree on anything{}; the members are left as they are. {}",
         view.ready_voters().len(),
         view.voters().count(),
+        obstacles(world),
         recover::advice(world)
     );
     Situation::new(Phase::Unavailable, Reason::QuorumLost, message).waiting()
@@ -193,6 +216,9 @@ fn steady(world: &World, view: &View) -> Decision {
     if let Some((alarm, id)) = view.alarms().first() {
         let name = view.row(*id).map_or_else(|| format!("{id:x}"), |row| row.name.clone());
         return alarmed(*alarm, &name);
+    }
+    if let Some(decision) = volume::leaving(world) {
+        return decision;
     }
     if let Some(refusal) = version::choose(world).refusal {
         return Situation::new(Phase::Invalid, Reason::VersionRefused, refusal).waiting();

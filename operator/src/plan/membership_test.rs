@@ -14,6 +14,17 @@ use crate::crd::storage::Policy;
 use crate::observe::Row;
 
 #[test]
+fn claims_that_were_deleted_under_running_members_are_told() {
+    let mut sim = Sim::settled(3);
+    let name = sim.volumes.keys().next().unwrap().clone();
+    sim.volumes.get_mut(&name).unwrap().metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(sim.now));
+    let decision = next(&sim.world());
+    assert_eq!((decision.step, decision.situation.reason), (None, Reason::VolumesLeaving));
+    assert!(decision.situation.message.contains(&name) && decision.situation.message.contains("quorate restart"));
+}
+
+#[test]
 fn nothing_begins_beside_what_an_earlier_cluster_of_the_name_left() {
     let mut world = Sim::new(3).world();
     world.left = vec!["a-old".to_owned()];

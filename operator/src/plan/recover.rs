@@ -42,6 +42,11 @@ pub fn advice(world: &World) -> String {
         return "With storage.medium Memory nothing can be recovered from them; make the cluster anew, from a backup"
             .to_owned();
     }
+    let voters = world.cluster.status.as_ref().map_or(0, |status| status.voters);
+    if world.members.len() == 1 && voters == 1 {
+        return "There is no other member that could take over: bring this one back, or begin another cluster with a backup"
+            .to_owned();
+    }
     let Some(consent) = consent(world) else { return String::new() };
     let given = world.cluster.spec.recovery.as_ref().filter(|recovery| recovery.consent != consent);
     let other =

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::quorum;
 use super::step::{Decision, Situation, Step};
+use super::{quorum, roll};
 use crate::crd::condition::Reason;
 use crate::crd::member::{Begins, Leaves};
 use crate::crd::repair::Auto;
@@ -107,5 +107,8 @@ fn judge(world: &World, view: &View, member: &Member, row: &Row) -> Option<Verdi
     } else {
         (pod::unready_since(pod).filter(|_| pod::has_run(pod))?, "it isn't reached")
     };
+    if pod::crashes(pod) && roll::is_trial(world, member) {
+        return None;
+    }
     (world.now.duration_since(since) > limit).then(|| Verdict::Gone(format!("{what} since {since}")))
 }

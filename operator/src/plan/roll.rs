@@ -20,6 +20,12 @@ fn is_outdated(world: &World, member: &Member) -> bool {
     !pod::is_leaving(found) && pod::intent(found) != pod::intent(&wanted)
 }
 
+/// It is the first to run what the resource says now, while others still have what was before: what ails it may be that, and its data is
+/// well.
+pub fn is_trial(world: &World, member: &Member) -> bool {
+    !is_outdated(world, member) && world.members.iter().any(|other| is_outdated(world, other))
+}
+
 /// A pod that can't run for a reason that the resource may have mended by now is made anew at once: nothing runs in it that could be
 /// disturbed.
 pub fn unstick(world: &World) -> Option<Decision> {

@@ -172,6 +172,44 @@ fn a_pod_goes_only_for_one_that_kubernetes_would_take() {
 }
 
 #[test]
+fn a_member_that_what_is_asked_for_keeps_from_running_is_not_given_up() {
+    let mut sim = Sim::settled(3);
+    sim.cluster.spec.etcd.extra_args = vec!["--nonsense=1".to_owned()];
+    let Some(Step::DeletePod { pod, .. }) = sim.reconcile(Fault::None).step else { panic!("nothing is restarted") };
+    sim.breathe();
+    let id = sim.rows.iter().find(|row| row.name == pod).unwrap().id;
+    sim.loses_its_node(id);
+    sim.says_at_its_end(id, "flag provided but not defined: -nonsense");
+    for _ in 0..3 {
+        sim.now += jiff::SignedDuration::from_secs(3600);
+        let decision = sim.reconcile(Fault::None);
+        assert_eq!(decision.step, None, "{decision:?}");
+        assert!(decision.situation.message.contains("-nonsense"), "{}", decision.situation.message);
+    }
+    // Taken back, it is itself again.
+    sim.cluster.spec.etcd.extra_args = Vec::new();
+    let decision = sim.reconcile(Fault::None);
+    assert!(matches!(&decision.step, Some(Step::DeletePod { pod: again, .. }) if *again == pod), "{decision:?}");
+}
+
+#[test]
+fn a_refused_version_is_told_while_a_roll_hangs_and_members_fall_back_to_what_serves() {
+    let mut sim = Sim::settled(3);
+    let good = images(&sim);
+    sim.cluster.spec.image.tag = Some("v3.7.4".to_owned());
+    sim.reconcile(Fault::None);
+    sim.breathe();
+    let broken = sim.done.iter().rev().find_map(|step| deleted_pods(std::slice::from_ref(step)).pop()).unwrap();
+    let id = sim.rows.iter().find(|row| row.name == broken).unwrap().id;
+    sim.says_at_its_end(id, "");
+    sim.reconcile(Fault::None);
+    sim.cluster.spec.image.tag = Some("v3.9.0".to_owned());
+    let decision = sim.reconcile(Fault::Before);
+    assert!(decision.situation.message.contains("3.9.0 is more than one minor above"), "{decision:?}");
+    assert_eq!(version::choose(&sim.world()).image, *good.first().unwrap());
+}
+
+#[test]
 fn the_tag_of_an_image_counts_for_more_than_the_version_beside_it() {
     for (tag, is_refused) in [("v3.6.4", true), ("3.6.4-amd64", true), ("v3.7.4", false), ("latest", false)] {
         let mut sim = Sim::settled(3);

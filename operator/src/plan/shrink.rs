@@ -5,7 +5,7 @@ use super::quorum;
 use super::replace;
 use super::step::{Decision, Situation, Step};
 use crate::crd::condition::Reason;
-use crate::crd::member::Leaves;
+use crate::crd::member::{Begins, Leaves};
 use crate::crd::status::Phase;
 use crate::crd::storage::Policy;
 use crate::observe::{Member, Row, View, World, pod};
@@ -34,13 +34,15 @@ pub fn finish_departure(world: &World, view: &View) -> Option<Decision> {
     let situation = shrinking(why, format!("{} is no member any more, and is cleared away", member.name()));
     match &member.pod {
         Some(pod) if !pod::is_leaving(pod) => Some(situation.with(replace::delete_pod(pod))),
-        _ => Some(clear(member, policy(world, why), situation)),
+        _ => Some(clear(member, policy(world, member, why), situation)),
     }
 }
 
-fn policy(world: &World, why: Leaves) -> Policy {
+fn policy(world: &World, member: &Member, why: Leaves) -> Policy {
     let reclaim = &world.cluster.spec.storage.reclaim;
     match why {
+        // It has never served: nothing is in it that others don't have.
+        Leaves::Replaced if member.object.spec.begins == Begins::Joining => Policy::Delete,
         Leaves::ScaleDown => reclaim.on_scale_down,
         Leaves::Replaced => reclaim.on_replace,
         // Retired members are cleared away by whom they were retired.

@@ -1,7 +1,7 @@
 //! Which image members may run.
 
 use crate::desired;
-use crate::observe::{Etcd, World};
+use crate::observe::{Etcd, World, pod};
 
 /// What members are made with.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +16,18 @@ pub struct Choice {
 pub fn choose(world: &World) -> Choice {
     let asked = desired::pod::image(&world.cluster, &world.default_image);
     let Some(refusal) = refuse(world, &asked) else { return Choice { image: asked, refusal: None } };
-    let before = world.cluster.status.as_ref().and_then(|status| status.image.clone());
+    let before = served(world).or_else(|| world.cluster.status.as_ref()?.image.clone());
     Choice { image: before.unwrap_or(asked), refusal: Some(refusal) }
+}
+
+/// The image that most members serve with.
+fn served(world: &World) -> Option<String> {
+    let Etcd::Seen(view) = &world.etcd else { return None };
+    let serving = world.members.iter().filter(|member| member.row(&view.rows).is_some_and(|row| view.is_ready(row.id)));
+    let mut images: Vec<String> = serving.filter_map(|member| pod::image(member.pod.as_ref()?)).collect();
+    images.sort();
+    let most = images.chunk_by(|one, other| one == other).max_by_key(|same| same.len())?;
+    most.first().cloned()
 }
 
 fn refuse(world: &World, image: &str) -> Option<String> {

@@ -21,3 +21,21 @@ pub fn grow(world: &World, _: &View) -> Option<Decision> {
     let situation = Situation::new(Phase::Changing, Reason::GrowingVolumes, message);
     Some(situation.with(Step::GrowVolume { volume, size: size.clone() }))
 }
+
+/// Claims that somebody has deleted: they go with their pods, and all data with them if that is at once.
+pub fn leaving(world: &World) -> Option<Decision> {
+    let claims = world.members.iter().filter_map(|member| member.volume.as_ref());
+    let leaving: Vec<_> = claims
+        .filter(|claim| claim.metadata.deletion_timestamp.is_some())
+        .filter_map(|claim| claim.metadata.name.clone())
+        .collect();
+    if leaving.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "all members serve, but {} will be deleted as soon as their pods end: restart the members one by one by `kubectl quorate \
+         restart`, so that others take their place",
+        leaving.join(", ")
+    );
+    Some(Situation::new(Phase::Degraded, Reason::VolumesLeaving, message).waiting())
+}

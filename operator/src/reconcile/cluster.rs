@@ -115,9 +115,18 @@ async fn ensure(
     act::ensure_all(&context.client, namespace, world, &context.caches, &mut refusals).await?;
     refusals.note(monitor(namespace, world, context).await)?;
     refusals.note(migration::mirror(namespace, world, context).await)?;
-    let taken = match &decision.makes_room_for {
-        Some(pod) => refusals.note(act::would_take(&context.client, namespace, pod.as_ref()).await)?.is_some(),
-        None => true,
+    let client = &context.client;
+    let taken = match (&decision.makes_room_for, &decision.step) {
+        (Some(pod), _) => {
+            let taken = act::would_take(client, namespace, pod.as_ref()).await;
+            refusals.note_of(&act::of_pod(&pod.name_any()), taken)?.is_some()
+        }
+        (None, Some(Step::GrowVolume { volume, size })) => {
+            let what =
+                format!("{volume} can't grow as spec.storage.size says; allow its storage class to expand volumes");
+            refusals.note_of(&what, act::would_grow(client, namespace, volume, size).await)?.is_some()
+        }
+        (None, _) => true,
     };
     // A cluster doesn't begin behind names that are somebody else's.
     let is_in_the_way = world.members.is_empty() && refusals.has_foreign();
