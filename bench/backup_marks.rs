@@ -16,7 +16,7 @@ use clap::Parser;
 use hyper::Method;
 use quorate_e2e::Error;
 use quorate_e2e::history::Dial;
-use quorate_e2e::kubernetes::{Image, Operated};
+use quorate_e2e::kubernetes::{Image, Operated, bucket};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -33,35 +33,6 @@ const UNDISTURBED: Duration = Duration::from_secs(20);
 /// Looks at what is recorded, and between two of them.
 const LOOKS: usize = 30;
 const LOOK: Duration = Duration::from_secs(1);
-
-/// A bucket that is a folder of a pod's.
-const STORE: &str = r#"
-apiVersion: v1
-kind: Secret
-metadata: {name: store}
-stringData: {accessKeyId: quorate, secretAccessKey: not-a-secret}
----
-apiVersion: v1
-kind: Service
-metadata: {name: store}
-spec:
-  selector: {app: store}
-  ports: [{port: 7070}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: store, labels: {app: store}}
-spec:
-  containers:
-  - name: store
-    image: quorate.test/versitygw:e2e
-    imagePullPolicy: Never
-    args: ["--access", "quorate", "--secret", "not-a-secret", "--port", ":7070", "posix", "/data"]
-    ports: [{containerPort: 7070}]
-    readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}
-    volumeMounts: [{name: data, mountPath: /data/backups, subPath: backups}]
-  volumes: [{name: data, emptyDir: {}}]
-"#;
 
 #[derive(Parser)]
 #[command(about = "Backs up, restores and moves a cluster on the tests' Kubernetes, and prints what that takes")]
@@ -88,10 +59,6 @@ async fn main() -> ExitCode {
     }
 }
 
-fn store() -> Value {
-    json!({"s3": {"bucket": "backups", "endpoint": "http://store.default.svc:7070", "credentialsSecret": "store"}})
-}
-
 async fn make(site: &Operated, kind: &str, name: &str, spec: &Value) -> Result<(), Error> {
     let object = json!({"apiVersion": "quorate.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     site.kubernetes.apply(&object.to_string()).await.map(drop)
@@ -107,8 +74,8 @@ fn cluster(more: &Value) -> Value {
 }
 
 async fn measure(arguments: &Arguments) -> Result<(), Error> {
-    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::UpstreamEtcd]).await?;
-    site.kubernetes.apply(STORE).await?;
+    let mut site = Operated::with_images(1, &[&bucket::IMAGES[..], &[Image::UpstreamEtcd]].concat()).await?;
+    site.kubernetes.apply(bucket::MANIFEST).await?;
     make(&site, "EtcdCluster", "sample", &cluster(&json!({}))).await?;
     site.running("sample", 3).await?;
     let dial = site.dial("sample").await?;
@@ -170,7 +137,7 @@ async fn measure(arguments: &Arguments) -> Result<(), Error> {
 /// Seconds until it is complete.
 async fn backup(site: &Operated, name: &str) -> Result<f64, Error> {
     let started = Instant::now();
-    make(site, "EtcdBackup", name, &json!({"clusterName": "sample", "store": store()})).await?;
+    make(site, "EtcdBackup", name, &json!({"clusterName": "sample", "store": bucket::store()})).await?;
     let path = format!("{API}/etcdbackups/{name}");
     let is_over = |backup: &Value| matches!(backup["status"]["phase"].as_str(), Some("Completed" | "Failed"));
     let over = site.kubernetes.api().until("a backup", LIMIT, &path, is_over).await?;
@@ -182,7 +149,7 @@ async fn backup(site: &Operated, name: &str) -> Result<f64, Error> {
 
 /// Seconds between now and the newest change that is in the store, at most.
 async fn recovery_point(site: &mut Operated, dial: &Dial) -> Result<f64, Error> {
-    let spec = json!({"clusterName": "sample", "schedule": "0 0 1 1 *", "store": store(), "recorder": {}});
+    let spec = json!({"clusterName": "sample", "schedule": "0 0 1 1 *", "store": bucket::store(), "recorder": {}});
     make(site, "EtcdBackupSchedule", "recorded", &spec).await?;
     let inside = site.inside()?;
     let clients = Clients::start(&inside, dial, CLIENTS, PACE);

@@ -19,22 +19,15 @@ pub fn of(cluster: &EtcdCluster, decision: &Decision, after: &EtcdClusterStatus)
         events.push(event(EventType::Normal, step.kind(), situation.reason.text(), &situation.message, secondary));
     }
     let is_new = before.phase != Some(situation.phase);
-    match situation.phase {
-        Phase::Degraded | Phase::Unavailable | Phase::Invalid if is_new => {
-            let reason = situation.reason.text();
-            events.push(event(EventType::Warning, reason, "Observe", &situation.message, None));
-        }
-        Phase::Running if is_new => {
-            events.push(event(EventType::Normal, situation.reason.text(), "Observe", &situation.message, None));
-        }
-        _ => {}
-    }
     let was_refused = before.conditions.iter().any(|condition| condition.reason == Reason::ObjectRefused.text());
-    let is_told = matches!(situation.phase, Phase::Degraded | Phase::Unavailable | Phase::Invalid) && is_new;
-    if situation.reason == Reason::ObjectRefused && !was_refused && !is_told {
-        let reason = situation.reason.text();
-        events.push(event(EventType::Warning, reason, "Observe", &situation.message, None));
-    }
+    let is_refused = situation.reason == Reason::ObjectRefused && !was_refused;
+    let is_bad = matches!(situation.phase, Phase::Degraded | Phase::Unavailable | Phase::Invalid);
+    let type_ = match situation.phase {
+        _ if is_refused || is_bad && is_new => Some(EventType::Warning),
+        Phase::Running if is_new => Some(EventType::Normal),
+        _ => None,
+    };
+    events.extend(type_.map(|type_| event(type_, situation.reason.text(), "Observe", &situation.message, None)));
     let tls = |status: &EtcdClusterStatus| {
         status.conditions.iter().find(|condition| condition.type_ == condition::TLS_READY).cloned()
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quorate_operator::{crd, run, watch};
+use quorate_operator::{act, crd, run, watch};
 
 #[derive(Parser)]
 #[command(version, about = "Brings EtcdCluster resources to what they say")]
@@ -62,9 +62,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let causes = std::iter::successors(error.source(), |cause| cause.source());
-            let words = causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"));
-            eprintln!("quorate-operator: {words}");
+            eprintln!("quorate-operator: {}", act::sentence(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -90,11 +90,4 @@ impl Error {
     pub(super) fn is_final(&self) -> bool {
         matches!(self.reason(), Reason::InvalidArguments | Reason::WrongCluster | Reason::Diverged)
     }
-
-    /// With all that is behind it.
-    pub(super) fn words(&self) -> String {
-        let error: &dyn std::error::Error = self;
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
-        causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
-    }
 }

@@ -14,6 +14,7 @@ use super::member::Member;
 use super::status::Board;
 use super::watch::Feed;
 use crate::etcd::Members;
+use crate::report::sentence;
 
 /// Between tries to connect: from, and to.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -67,7 +68,7 @@ impl Mirror {
             let begun = Instant::now();
             let Err(error) = self.with_target().await;
             if error.is_final() {
-                tracing::error!(error = error.words(), "the mirror has ended");
+                tracing::error!(error = sentence(&error), "the mirror has ended");
                 return error;
             }
             self.target_number += 1;
@@ -76,7 +77,7 @@ impl Mirror {
     }
 
     async fn wait(&self, error: &Error, begun: Instant, pause: &mut Duration) {
-        let words = error.words();
+        let words = sentence(error);
         tracing::warn!(error = words, "connecting anew");
         self.board.waits(words);
         if begun.elapsed() > GOOD {

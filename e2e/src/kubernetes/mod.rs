@@ -13,6 +13,7 @@
 pub mod access;
 pub mod api;
 pub mod api_server;
+pub mod bucket;
 pub mod control_plane;
 pub mod datastore;
 mod dns;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::Method;
 use quorate_e2e::binaries;
 use quorate_e2e::kubernetes::operated::LIMIT;
-use quorate_e2e::kubernetes::{Image, Operated};
+use quorate_e2e::kubernetes::{Operated, bucket};
 use quorate_e2e::wait::{self, Look};
 use serde_json::{Value, json};
 
@@ -13,44 +13,6 @@ use crate::etcdctl::etcdctl;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const API: &str = "/apis/quorate.io/v1alpha1/namespaces/default";
-
-/// A bucket that is a folder of a pod's.
-const STORE: &str = r#"
-apiVersion: v1
-kind: Secret
-metadata: {name: store}
-stringData: {accessKeyId: quorate, secretAccessKey: not-a-secret}
----
-apiVersion: v1
-kind: Service
-metadata: {name: store}
-spec:
-  selector: {app: store}
-  ports: [{port: 7070}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: store, labels: {app: store}}
-spec:
-  containers:
-  - name: store
-    image: quorate.test/versitygw:e2e
-    imagePullPolicy: Never
-    args: ["--access", "quorate", "--secret", "not-a-secret", "--port", ":7070", "posix", "/data"]
-    ports: [{containerPort: 7070}]
-    readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}
-    volumeMounts: [{name: data, mountPath: /data/backups, subPath: backups}]
-  - name: shell
-    image: quorate.test/debug:e2e
-    imagePullPolicy: Never
-    command: ["sleep", "infinity"]
-    volumeMounts: [{name: data, mountPath: /data/backups, subPath: backups}]
-  volumes: [{name: data, emptyDir: {}}]
-"#;
-
-fn store() -> Value {
-    json!({"s3": {"bucket": "backups", "endpoint": "http://store.default.svc:7070", "credentialsSecret": "store"}})
-}
 
 fn cluster(name: &str, more: Value) -> Value {
     let mut spec = json!({"replicas": 1, "image": {"pullPolicy": "Never"}, "storage": {"size": "1Gi"}});
@@ -121,8 +83,8 @@ async fn revision(site: &Operated, name: &str) -> i64 {
 
 #[tokio::test]
 async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
-    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::Debug]).await.unwrap();
-    site.kubernetes.apply(STORE).await.unwrap();
+    let mut site = Operated::with_images(1, &bucket::IMAGES).await.unwrap();
+    site.kubernetes.apply(bucket::MANIFEST).await.unwrap();
     apply(&site, &cluster("sample", json!({}))).await;
     site.running("sample", 1).await.unwrap();
     for number in 0..20 {
@@ -135,7 +97,7 @@ async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
     // What can't be followed is said, with what to do.
     let mut schedule = json!({
         "apiVersion": "quorate.io/v1alpha1", "kind": "EtcdBackupSchedule", "metadata": {"name": "often"},
-        "spec": {"clusterName": "sample", "schedule": "61 * * * *", "immediate": true, "store": store(),
+        "spec": {"clusterName": "sample", "schedule": "61 * * * *", "immediate": true, "store": bucket::store(),
             "retention": {"keepLast": 2}, "recorder": {"intervalMs": 500}, "rehearsal": {"schedule": "* * * * *"}},
     });
     apply(&site, &schedule).await;
@@ -157,7 +119,7 @@ async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
     let gone = etcdctl(&site.kubernetes, "sample", "default", &["del", "--prefix", "kept/"]).await;
     assert_eq!(gone, "21\n");
     recorded(&site, good + 1).await;
-    let past = json!({"bootstrap": {"restore": {"store": json!({"prefix": "default/sample", "s3": store()["s3"]}), "select": {"time": before}}}});
+    let past = json!({"bootstrap": {"restore": {"store": json!({"prefix": "default/sample", "s3": bucket::store()["s3"]}), "select": {"time": before}}}});
     apply(&site, &cluster("past", past)).await;
     let past = site.running("past", 1).await.unwrap();
     assert_eq!(get(&site, "past", "kept/late").await, "after the backup\n");
@@ -213,13 +175,13 @@ async fn backups_appear_and_old_ones_go_and_a_deleted_cluster_comes_back() {
 
 #[tokio::test]
 async fn a_running_cluster_gets_a_backups_data_after_its_id_was_quoted() {
-    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::Debug]).await.unwrap();
-    site.kubernetes.apply(STORE).await.unwrap();
+    let mut site = Operated::with_images(1, &bucket::IMAGES).await.unwrap();
+    site.kubernetes.apply(bucket::MANIFEST).await.unwrap();
     apply(&site, &cluster("sample", json!({}))).await;
     let running = site.running("sample", 1).await.unwrap();
     put(&site, "sample", "a", "old").await;
     let backup = |name: &str, more: Value| {
-        let mut spec = json!({"clusterName": "sample", "store": store(), "retries": 0});
+        let mut spec = json!({"clusterName": "sample", "store": bucket::store(), "retries": 0});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({"apiVersion": "quorate.io/v1alpha1", "kind": "EtcdBackup", "metadata": {"name": name}, "spec": spec})
     };
@@ -266,7 +228,7 @@ async fn a_running_cluster_gets_a_backups_data_after_its_id_was_quoted() {
     // With its resource a backup goes, if that was asked for.
     site.kubernetes.api().expect(Method::DELETE, &format!("{API}/etcdbackups/good"), None).await.unwrap();
     site.gone(&format!("{API}/etcdbackups/good")).await.unwrap();
-    let gone = json!({"bootstrap": {"restore": {"store": {"prefix": "default/sample", "s3": store()["s3"]}}}});
+    let gone = json!({"bootstrap": {"restore": {"store": {"prefix": "default/sample", "s3": bucket::store()["s3"]}}}});
     apply(&site, &cluster("none", gone)).await;
     let waits = until(&site, "a missing backup", "etcdclusters/none", |cluster| {
         cluster["status"]["message"].as_str().is_some_and(|message| message.contains("no backup in this store"))
@@ -295,8 +257,8 @@ async fn ask(site: &Operated, arguments: &[&str]) -> Vec<Value> {
 async fn whoever_is_killed_the_bucket_has_whole_backups_only() {
     const ROUNDS: usize = 20;
     const AT_ONCE: usize = 4;
-    let mut site = Operated::with_images(1, &[Image::Versitygw, Image::Debug]).await.unwrap();
-    site.kubernetes.apply(STORE).await.unwrap();
+    let mut site = Operated::with_images(1, &bucket::IMAGES).await.unwrap();
+    site.kubernetes.apply(bucket::MANIFEST).await.unwrap();
     apply(&site, &cluster("sample", json!({}))).await;
     site.running("sample", 1).await.unwrap();
     for number in 0..40 {
@@ -305,7 +267,7 @@ async fn whoever_is_killed_the_bucket_has_whole_backups_only() {
     let name = |number: usize| format!("backup-{number:02}");
     for first in (0..ROUNDS).step_by(AT_ONCE) {
         for number in first..first + AT_ONCE {
-            let spec = json!({"clusterName": "sample", "store": store(), "retries": 20});
+            let spec = json!({"clusterName": "sample", "store": bucket::store(), "retries": 20});
             let name = name(number);
             apply(&site, &json!({"apiVersion": "quorate.io/v1alpha1", "kind": "EtcdBackup", "metadata": {"name": name}, "spec": spec}))
                 .await;
@@ -344,8 +306,7 @@ async fn whoever_is_killed_the_bucket_has_whole_backups_only() {
     etcdctl(&site.kubernetes, "sample", "default", &["snapshot", "save", &file]).await;
     let copy = ["cp", &file, "store:/data/backups/monday.db", "--container=shell"];
     site.kubernetes.kubectl(&copy).await.unwrap().success().unwrap();
-    let monday =
-        json!({"bootstrap": {"restore": {"snapshot": "monday.db", "store": {"prefix": "", "s3": store()["s3"]}}}});
+    let monday = json!({"bootstrap": {"restore": {"snapshot": "monday.db", "store": {"prefix": "", "s3": bucket::store()["s3"]}}}});
     apply(&site, &cluster("monday", monday)).await;
     let restored = site.running("monday", 1).await.unwrap();
     assert_eq!(restored["status"]["restored"]["id"], "monday.db", "{restored:#}");

@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Client;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::objects::larger;
+use super::objects::{delete, gone, larger};
 use crate::crd::EtcdMember;
 use crate::crd::member::Begins;
 use crate::etcd_client;
@@ -54,12 +54,10 @@ pub async fn perform(
         Step::CutOver => {}
         Step::HandOver { to, .. } => leader(view, asked)?.hand_over(*to).await?,
         Step::DeletePod { pod, uid } => {
-            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-            gone(pods.delete(pod, &only(uid)).await)?;
+            delete::<Pod>(client, namespace, pod, uid).await?;
         }
         Step::DeleteVolume { volume, uid } => {
-            let volumes: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-            gone(volumes.delete(volume, &only(uid)).await)?;
+            delete::<PersistentVolumeClaim>(client, namespace, volume, uid).await?;
         }
         Step::GrowVolume { volume, size } => {
             let volumes: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
@@ -68,20 +66,6 @@ pub async fn perform(
         Step::Forget { member } => gone(members.delete(member, &DeleteParams::default()).await)?,
     }
     Ok(())
-}
-
-/// Another object of this name is not meant.
-fn only(uid: &str) -> DeleteParams {
-    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
-}
-
-fn gone<T>(deleted: kube::Result<T>) -> Result<(), Error> {
-    match deleted {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Who is asked for a change: the leader if it is one of ours, and otherwise a member that can pass it on to it.

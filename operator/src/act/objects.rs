@@ -53,9 +53,7 @@ pub async fn would_take<K: Objects>(client: &Client, namespace: &str, object: &K
         {
             Ok(())
         }
-        Err(error) if is_refusal(&error) => Err(error),
-        Err(kube::Error::Api(_)) | Ok(_) => Ok(()),
-        Err(error) => Err(error),
+        tried => refusal_of(tried),
     }
 }
 
@@ -63,7 +61,12 @@ pub async fn would_take<K: Objects>(client: &Client, namespace: &str, object: &K
 pub async fn would_grow(client: &Client, namespace: &str, volume: &str, size: &Quantity) -> kube::Result<()> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
-    match api.patch(volume, &dry, &Patch::Merge(larger(size))).await {
+    refusal_of(api.patch(volume, &dry, &Patch::Merge(larger(size))).await)
+}
+
+/// Of a dry run. Answers that are no refusal prove nothing.
+fn refusal_of<T>(tried: kube::Result<T>) -> kube::Result<()> {
+    match tried {
         Err(error) if is_refusal(&error) => Err(error),
         Err(kube::Error::Api(_)) | Ok(_) => Ok(()),
         Err(error) => Err(error),
@@ -86,6 +89,20 @@ pub async fn ensure<K: Objects>(client: &Client, namespace: &str, object: &K) ->
     }
 }
 
+/// Deletes the object with this uid. Another of its name is not meant, and one that is gone already is no error.
+pub async fn delete<K: Objects>(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<()> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    gone(api.delete(name, &DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }).await)
+}
+
+pub fn gone<T>(deleted: kube::Result<T>) -> kube::Result<()> {
+    match deleted {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        deleted => deleted.map(drop),
+    }
+}
+
 /// Makes a cluster's objects of a kind the wanted ones: applies those that differ from what is there, and deletes those that are not
 /// wanted any more. `there` has the cluster's alone.
 pub async fn keep<K: Objects>(
@@ -95,7 +112,6 @@ pub async fn keep<K: Objects>(
     wanted: Vec<K>,
     refusals: &mut Refusals,
 ) -> Result<(), Error> {
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
     for mut object in wanted.iter().cloned() {
         seal(&mut object);
         let found = there.iter().find(|found| found.name_any() == object.name_any());
@@ -105,13 +121,7 @@ pub async fn keep<K: Objects>(
     }
     let is_wanted = |found: &K| wanted.iter().any(|object| object.name_any() == found.name_any());
     for left in there.iter().filter(|found| found.meta().deletion_timestamp.is_none() && !is_wanted(found)) {
-        let preconditions = Preconditions { uid: left.uid(), resource_version: None };
-        let only = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match api.delete(&left.name_any(), &only).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-            Err(error) => return Err(error.into()),
-        }
+        delete::<K>(client, namespace, &left.name_any(), &left.uid().unwrap_or_default()).await?;
     }
     Ok(())
 }

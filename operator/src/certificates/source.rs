@@ -23,7 +23,7 @@ impl Site<'_> {
             false => None,
         };
         let mut all = Vec::new();
-        for (kind, _) in kinds {
+        for (kind, mode) in kinds {
             let (leaf, trust) = match (wanted::source(self.cluster, kind), &own) {
                 (None, Some((authority, trust))) => {
                     let names = wanted::names(self.cluster, kind);
@@ -31,7 +31,7 @@ impl Site<'_> {
                 }
                 (None, None) => continue,
                 (Some(source), _) => {
-                    let material = self.given(secrets, kind, &source).await?;
+                    let material = self.given(secrets, kind, mode, &source).await?;
                     (Leaf::Given(material.pair), material.trust)
                 }
             };
@@ -78,11 +78,10 @@ impl Site<'_> {
     }
 
     /// What somebody else made, if it can serve.
-    async fn given(&self, secrets: &[Secret], kind: Kind, source: &str) -> Result<Material, Error> {
+    async fn given(&self, secrets: &[Secret], kind: Kind, mode: Mode, source: &str) -> Result<Material, Error> {
         let Some(secret) = find(secrets, source) else {
-            let mode = wanted::kinds(self.cluster).into_iter().find(|(other, _)| *other == kind).map(|(_, mode)| mode);
             let why = match mode {
-                Some(Mode::CertManager) => issuer::complaint(self.client, self.cluster, kind).await?,
+                Mode::CertManager => issuer::complaint(self.client, self.cluster, kind).await?,
                 _ => format!("there is no Secret {source}; make it with the keys tls.crt, tls.key and ca.crt"),
             };
             return Err(Error::Trouble(why));

@@ -54,7 +54,7 @@ pub fn next(world: &World, view: &View) -> Option<Decision> {
     )?;
     let name = candidate.name();
     // What runs beside a member may be what the resource mends.
-    let is_held_up = |member: &Member| !is_served(member) && !is_outdated(world, member);
+    let is_held_up = |member: &Member| !is_served(member) && outdated.iter().all(|old| old.name() != member.name());
     let is_away = |member: &&Member| {
         let row = member.row(&view.rows);
         member.name() != name && row.is_some_and(|row| !answers(view, row.id) || is_held_up(member))
@@ -74,8 +74,7 @@ pub fn next(world: &World, view: &View) -> Option<Decision> {
         return Some(rolling(message).with(Step::HandOver { from: id, to }));
     }
     if !world.has_volumes() {
-        let next = presence::pod_of(world, &candidate.object);
-        return Some(without_volumes(view, &name, id).for_pod(next));
+        return Some(without_volumes(world, view, candidate, id));
     }
     restart(world, candidate, format!("{name} restarts with what the resource says now; {left} to go"))
 }
@@ -91,7 +90,8 @@ fn restart(world: &World, member: &Member, message: String) -> Option<Decision> 
 }
 
 /// A restart would lose what the member has: another takes its place.
-fn without_volumes(view: &View, name: &str, id: u64) -> Decision {
+fn without_volumes(world: &World, view: &View, member: &Member, id: u64) -> Decision {
+    let name = member.name();
     if view.voters().count() < 3 || !quorum::can_remove(view, id) {
         let message = format!(
             "{name} can't be restarted: storage.medium is Memory, and its data would be lost; scale to 3 members first"
@@ -99,5 +99,6 @@ fn without_volumes(view: &View, name: &str, id: u64) -> Decision {
         return Situation::new(Phase::Degraded, Reason::RollingOut, message).waiting();
     }
     let message = format!("{name} has its data in memory, and another with what the resource says now takes its place");
-    rolling(message).with(Step::Dismiss { member: name.to_owned(), why: Leaves::Replaced })
+    let step = Step::Dismiss { member: name, why: Leaves::Replaced };
+    rolling(message).with(step).for_pod(presence::pod_of(world, &member.object))
 }

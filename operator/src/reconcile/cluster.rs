@@ -72,16 +72,13 @@ async fn look(cluster: &EtcdCluster, context: &Context) -> Result<Option<Seen>, 
 async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Result<Action, Error> {
     let cluster = &world.cluster;
     let namespace = cluster.namespace().unwrap_or_default();
-    let (decision, refusals) = if cluster.spec.paused {
-        (decision, Vec::new())
-    } else {
-        ensure(&namespace, &world, decision, context).await?
-    };
+    let (decision, is_refused) =
+        if cluster.spec.paused { (decision, false) } else { ensure(&namespace, &world, decision, context).await? };
     report(&world, &decision, context).await?;
     let Some(step) = &decision.step else {
         let is_steady =
             matches!(decision.situation.phase, Phase::Running | Phase::Hibernated | Phase::Paused | Phase::Invalid);
-        let is_troubled = world.certificates.trouble.is_some() || !refusals.is_empty();
+        let is_troubled = world.certificates.trouble.is_some() || is_refused;
         let delay = match (is_troubled, is_steady) {
             (true, _) => TROUBLED,
             (false, true) => AT_REST,
@@ -104,13 +101,13 @@ async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Res
     Ok(Action::requeue(AFTER_STEP))
 }
 
-/// Everything but the step. What Kubernetes refuses is told, and hinders only the step that needs it.
+/// Everything but the step. What Kubernetes refuses is told, and hinders only the step that needs it; returns whether there is any.
 async fn ensure(
     namespace: &str,
     world: &World,
     decision: Decision,
     context: &Context,
-) -> Result<(Decision, Vec<String>), Error> {
+) -> Result<(Decision, bool), Error> {
     let mut refusals = Refusals::default();
     act::ensure_all(&context.client, namespace, world, &context.caches, &mut refusals).await?;
     refusals.note(monitor(namespace, world, context).await)?;
@@ -132,7 +129,7 @@ async fn ensure(
     let is_in_the_way = world.members.is_empty() && refusals.has_foreign();
     let decision = if taken && !is_in_the_way { decision } else { decision.hold() };
     let words = refusals.into_words();
-    Ok((decision.despite(&words), words))
+    Ok((decision.despite(&words), !words.is_empty()))
 }
 
 /// The EtcdRestore that is at work on it.

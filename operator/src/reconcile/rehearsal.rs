@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use kube::api::Api;
 
 use super::{Context, Error};
+use crate::act;
 use crate::certificates::keep;
 use crate::crd::backup::EtcdBackup;
 use crate::crd::rehearsal::{RehearsalPhase, RehearsalStatus};
@@ -29,7 +30,8 @@ pub async fn rehearse(
     if schedule.spec.rehearsal.is_none() && before.is_none() {
         return Ok((None, None));
     }
-    let clusters: Api<EtcdCluster> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
+    let namespace = schedule.namespace().unwrap_or_default();
+    let clusters: Api<EtcdCluster> = Api::namespaced(context.client.clone(), &namespace);
     let name = desired::rehearsal::name(schedule);
     let found = clusters.get_opt(&name).await?;
     let uid = schedule.uid();
@@ -54,20 +56,11 @@ pub async fn rehearse(
     let Decision { create, delete, status, wait } =
         rehearsal::next(&Seen { schedule, cluster, backup, rehearsed, hash, due, now });
     if let Some(found) = found.filter(|found| delete && found.metadata.deletion_timestamp.is_none()) {
-        let preconditions = Preconditions { uid: found.uid(), resource_version: None };
-        let only = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match clusters.delete(&name, &only).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-            Err(error) => return Err(error.into()),
-        }
+        let uid = found.uid().unwrap_or_default();
+        act::delete::<EtcdCluster>(&context.client, &namespace, &name, &uid).await?;
     }
     if let Some(create) = create {
-        match clusters.create(&PostParams::default(), &create).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(error) => return Err(error.into()),
-        }
+        act::ensure(&context.client, &namespace, create.as_ref()).await?;
     }
     Ok((status, wait))
 }
@@ -91,5 +84,5 @@ async fn hash(
         let compacted = status.hash_compact_revision.unwrap_or_default();
         client.hash_kv(status.revision.unwrap_or_default(), compacted).await
     };
-    Ok(Some(asked.await.map_err(|error| crate::act::sentence(&error))))
+    Ok(Some(asked.await.map_err(|error| act::sentence(&error))))
 }
