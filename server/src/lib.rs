@@ -31,6 +31,7 @@ pub mod duty;
 pub mod program;
 pub mod proxy;
 
+pub mod background;
 pub mod clock;
 pub mod dial;
 pub mod identity;

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::member::Member;
 use super::snapshot;
+use crate::background;
 use crate::config::API_VERSION;
 use crate::http::status;
 use crate::store::apply;
@@ -26,7 +27,7 @@ impl Service {
         work: impl FnOnce(&crate::store::Store) -> Result<T, crate::store::Error> + Send + 'static,
     ) -> Result<T, Status> {
         let store = self.member.store().clone();
-        tokio::task::spawn_blocking(move || work(&store))
+        background::run("maintenance", move || work(&store))
             .await
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(status::store)

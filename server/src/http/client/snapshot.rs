@@ -18,6 +18,7 @@ use tonic::Status;
 
 use super::maintenance::storage_version;
 use super::member::Member;
+use crate::background;
 use crate::raft;
 use crate::store::{self, Bucket, Exported, MemberRows};
 
@@ -31,7 +32,7 @@ const PIECES_AHEAD: usize = 16;
 pub async fn start(member: &Member) -> Result<Pieces, Status> {
     let exporting = member.clone();
     tracing::info!("sending database snapshot to client");
-    let file = tokio::task::spawn_blocking(move || export(&exporting))
+    let file = background::run("snapshot", move || export(&exporting))
         .await
         .map_err(|error| Status::internal(error.to_string()))?
         .map_err(|error| {
@@ -39,12 +40,13 @@ pub async fn start(member: &Member) -> Result<Pieces, Status> {
             Status::internal(format!("etcdserver: failed to write the snapshot: {error}"))
         })?;
     let (pieces, stream) = tokio::sync::mpsc::channel(PIECES_AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let sending = move || {
         if let Err(error) = send(file, &pieces) {
             // The client may have gone; then this is dropped.
             let _ = pieces.blocking_send(Err(Status::internal(format!("failed to read the snapshot: {error}"))));
         }
-    });
+    };
+    background::start("snapshot", sending).map_err(|error| Status::internal(error.to_string()))?;
     Ok(Box::pin(tokio_stream::wrappers::ReceiverStream::new(stream)))
 }
 

@@ -1,0 +1,51 @@
+//! Threads for work that takes long and may take longer: what serves clients goes first.
+
+use std::io;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// Steps of the scheduler below the other threads of the process.
+const NICENESS: i32 = 10;
+
+/// Runs `work` on a thread of its own; its result, or an error if it panicked.
+pub async fn run<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (result, done) = oneshot::channel();
+    start(name, move || {
+        // Whoever asked may have gone.
+        let _ = result.send(work());
+    })?;
+    done.await.map_err(|_| io::Error::other(format!("the thread {name} has panicked")))
+}
+
+/// Runs `work` on a thread of its own, for whoever doesn't wait for it.
+pub fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let yielding = move || {
+        if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+            tracing::debug!(%error, name, "the thread keeps the usual priority");
+        }
+        work();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(yielding).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_work_yields_and_its_caller_does_not() {
+        let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        let before = nice();
+        let (inside, others) = (run("yields", nice).await.unwrap(), nice());
+        assert_eq!((inside, others), (before + NICENESS, before));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_no_hang() {
+        assert!(run::<()>("panics", || panic!("on purpose")).await.is_err());
+    }
+}
