@@ -55,7 +55,7 @@ pub fn of(world: &World, decision: &Decision) -> EtcdClusterStatus {
             name::CLIENT_PORT
         )),
         client_secret: (tls != Mode::Disabled).then(|| name::client_secret(&name)),
-        members: world.members.iter().map(|member| of_member(member, view)).collect(),
+        members: world.members.iter().map(|member| of_member(member, view, world.now)).collect(),
         certificates: world.certificates.list.clone(),
         recovery: recovery(world, before.recovery.as_ref()),
         step: step(decision, &before, world.now),
@@ -82,7 +82,7 @@ fn rounded(bytes: i64) -> String {
     if rounded == 0 { "<16Mi".to_owned() } else { format!("{rounded}Mi") }
 }
 
-fn of_member(member: &Member, view: Option<&View>) -> MemberStatus {
+fn of_member(member: &Member, view: Option<&View>, now: Timestamp) -> MemberStatus {
     let row = view.and_then(|view| member.row(&view.rows));
     let answer = row.and_then(|row| view?.answers.get(&row.id));
     let role = row.and_then(|row| {
@@ -102,7 +102,7 @@ fn of_member(member: &Member, view: Option<&View>) -> MemberStatus {
         database_size: answer.map(|answer| rounded(answer.database_bytes)),
         lag: row.and_then(|row| lag(view?, row.id)),
         node: member.pod.as_ref().and_then(|pod| pod.spec.as_ref()?.node_name.clone()),
-        message: member.pod.as_ref().and_then(pod::obstacle),
+        message: member.obstacle(now),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
@@ -14,6 +14,9 @@ use crate::crd::member::Leaves;
 use crate::crd::storage::{Medium, Policy};
 use crate::crd::{EtcdCluster, EtcdMember};
 use crate::desired::origin::From;
+
+/// A volume is there after seconds, if somebody provides it.
+const PROVIDED: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that a plan is made from.
 #[derive(Clone, Debug)]
@@ -105,6 +108,22 @@ impl World {
 impl Member {
     pub fn name(&self) -> String {
         self.object.name_any()
+    }
+
+    /// What keeps it from running: of its pod, or of a volume that nobody provides.
+    pub fn obstacle(&self, now: Timestamp) -> Option<String> {
+        self.pod.as_ref().and_then(pod::obstacle).or_else(|| self.unprovided(now))
+    }
+
+    fn unprovided(&self, now: Timestamp) -> Option<String> {
+        let claim = self.volume.as_ref()?;
+        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+        let made = claim.metadata.creation_timestamp.as_ref()?.0;
+        let waits = phase == Some("Pending") && now.duration_since(made) > PROVIDED;
+        let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or_default();
+        waits.then(|| {
+            format!("its volume {} isn't provided: look at the events of the claim, and at its storage class {class:?}", claim.name_any())
+        })
     }
 
     /// It makes room for a backup's data.

@@ -10,7 +10,7 @@ use crate::crd::member::{Begins, Leaves};
 use crate::crd::status::Phase;
 use crate::desired;
 use crate::desired::origin::From;
-use crate::observe::{Member, View, World, pod};
+use crate::observe::{Member, View, World};
 
 /// Bytes of the database, on a slow disk or network.
 const COPIED_PER_SECOND: i64 = 10 << 20;
@@ -37,7 +37,7 @@ pub fn begin(world: &World, why: &str) -> Decision {
         From::Backup(_) => Reason::Restoring,
         From::Etcd(_) => Reason::Migrating,
     };
-    let obstacle = world.members.iter().filter_map(|member| member.pod.as_ref()).find_map(pod::obstacle);
+    let obstacle = world.members.iter().find_map(|member| member.obstacle(world.now));
     let why = obstacle.map_or_else(|| why.to_owned(), |obstacle| format!(" ({obstacle})"));
     Situation::new(Phase::Forming, reason, format!("waiting for the first member to serve{why}")).waiting()
 }
@@ -128,7 +128,7 @@ pub fn settle_learner(world: &World, view: &View) -> Option<Decision> {
             return Some(Situation::new(Phase::Changing, Reason::Replacing, message).with(step));
         }
         let what = if row.name.is_empty() { "start" } else { "catch up" };
-        let obstacle = member.pod.as_ref().and_then(pod::obstacle).map(|why| format!(" ({why})")).unwrap_or_default();
+        let obstacle = member.obstacle(world.now).map(|why| format!(" ({why})")).unwrap_or_default();
         return Some(growing(format!("waiting for {name} to {what}{obstacle}")).waiting());
     }
     if !quorum::can_promote(view, row.id) {

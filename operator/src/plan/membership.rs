@@ -5,7 +5,7 @@ use super::{grow, migrate, quorum, readdress, recover, replace, restore, roll, s
 use crate::crd::condition::Reason;
 use crate::crd::member::Begins;
 use crate::crd::status::Phase;
-use crate::observe::{Alarm, Etcd, Member, Row, Silence, View, World, pod};
+use crate::observe::{Alarm, Etcd, Member, Row, Silence, View, World};
 
 /// The step that comes next for a cluster that is not being deleted.
 pub fn next(world: &World) -> Decision {
@@ -139,7 +139,7 @@ fn with_view(world: &World, view: &View) -> Decision {
 
 /// What keeps members from running, which is what has to be mended.
 fn obstacles(world: &World) -> String {
-    let of = |member: &Member| Some(format!("{} can't run: {}", member.name(), pod::obstacle(member.pod.as_ref()?)?));
+    let of = |member: &Member| Some(format!("{} can't run: {}", member.name(), member.obstacle(world.now)?));
     let all: Vec<String> = world.members.iter().filter_map(of).collect();
     if all.is_empty() { String::new() } else { format!("; {}", all.join("; ")) }
 }
@@ -190,8 +190,8 @@ fn alarmed(alarm: Alarm, name: &str) -> Decision {
 
 /// Its name, and what keeps it from running.
 fn with_obstacle(world: &World, row: &Row) -> String {
-    let pod = world.member_of(row).and_then(|member| member.pod.as_ref());
-    pod.and_then(pod::obstacle).map_or_else(|| row.name.clone(), |why| format!("{} ({why})", row.name))
+    let obstacle = world.member_of(row).and_then(|member| member.obstacle(world.now));
+    obstacle.map_or_else(|| row.name.clone(), |why| format!("{} ({why})", row.name))
 }
 
 fn steady(world: &World, view: &View) -> Decision {

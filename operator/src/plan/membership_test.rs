@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::fixture::{Fault, Sim};
 use super::next;
@@ -12,6 +13,21 @@ use crate::crd::repair::Auto;
 use crate::crd::status::Phase;
 use crate::crd::storage::Policy;
 use crate::observe::Row;
+
+#[test]
+fn a_volume_that_nobody_provides_is_named() {
+    let mut sim = Sim::new(1);
+    sim.reconcile(Fault::None);
+    sim.breathe();
+    let mut world = sim.world();
+    world.etcd = crate::observe::Etcd::Nobody;
+    let claim = json!({"metadata": {"name": "data-a", "creationTimestamp": "2023-11-14T22:00:00Z"},
+        "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}});
+    world.members[0].volume = serde_json::from_value(claim).unwrap();
+    world.members[0].pod = None;
+    let message = next(&world).situation.message;
+    assert!(message.contains("its volume data-a isn't provided") && message.contains("\"fast\""), "{message}");
+}
 
 #[test]
 fn claims_that_were_deleted_under_running_members_are_told() {
