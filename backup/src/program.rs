@@ -163,10 +163,10 @@ struct Verify {
     /// The newest if not given
     #[arg(long, value_parser = layout::parse_id)]
     id: Option<String>,
-    /// The newest that isn't later
+    /// The newest that isn't later, and the changes behind it until then
     #[arg(long = "at", value_name = "TIME")]
     at_time: Option<Timestamp>,
-    /// The newest that isn't beyond
+    /// The newest that isn't beyond, and the changes behind it up to there
     #[arg(long, value_name = "REVISION")]
     at_revision: Option<i64>,
 }
@@ -360,7 +360,15 @@ async fn run_list(at: &At) -> Result<Value, Failure> {
 async fn chosen(store: &dyn ObjectStore, choice: &restore::Choice) -> Result<Manifest, Failure> {
     let failed = |error: catalogue::Error| failure(error.reason(), &error);
     if let Some(id) = &choice.id {
-        return catalogue::read(store, id).await.map_err(failed);
+        let manifest = catalogue::read(store, id).await.map_err(failed)?;
+        if !choice.allows(&manifest) {
+            let Manifest { id, taken, revision, .. } = manifest;
+            let message = format!(
+                "backup {id} is of {taken}, at revision {revision}: what is wanted is before it, or of another cluster"
+            );
+            return Err(Failure { error: Reason::BackupMissing, message });
+        }
+        return Ok(manifest);
     }
     let listed = catalogue::list(store, choice.cluster_id.as_deref()).await.map_err(failed)?;
     let manifests = listed.entries.into_iter().map(|entry| entry.manifest);
@@ -385,7 +393,17 @@ async fn run_verify(command: Verify) -> Result<Value, Failure> {
         false => carry::check_parts(&*store, &manifest).await,
     };
     read.map_err(|error| failure(error.reason(), &error))?;
-    Ok(json!({"verified": told(&manifest), "opened": is_opened}))
+    let mut said = json!({"verified": told(&manifest), "opened": is_opened});
+    if let Some(goal) = choice.goal()
+        && is_opened
+    {
+        let cluster_id = etcd::parse_id(&manifest.cluster_id).unwrap_or_default();
+        let shelf = Shelf::new(store.clone(), cluster_id).encrypted(Vec::new(), keys);
+        let reached = restore::reach(shelf, &restore::Base::at(manifest.revision), goal).await;
+        let reached = reached.map_err(|error| failure(error.reason(), &error))?;
+        said["reached"] = json!(reached.revision);
+    }
+    Ok(said)
 }
 
 async fn run_export(command: FromStore<Export>) -> Result<Value, Failure> {

@@ -14,6 +14,8 @@ use super::member::{Found, Member};
 
 /// For the source to be quiet.
 const QUIET_LIMIT: Duration = Duration::from_secs(10);
+/// What counts as quiet: no write for so long. Writes rest meanwhile.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// The target was equal to the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,7 +43,8 @@ pub enum Refusal {
 }
 
 impl Applier {
-    /// Nothing is written to the target's keys after it.
+    /// Nothing is written to the target's keys after it. A source can't be told to refuse writes, only be seen to have none: before,
+    /// and as long as both are compared.
     pub(super) async fn cut(&mut self) -> Result<Result<Cut, Refusal>, Error> {
         let begun = Instant::now();
         if let Err(busy) = self.catch_up(begun + QUIET_LIMIT).await? {
@@ -53,13 +56,17 @@ impl Applier {
             Ok(compared) => compared,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let now = self.source.revision().await?;
+        if now != revision {
+            return Ok(Err(Refusal::Busy { lag: now - revision }));
+        }
         self.target.grant(mark_id(self.target.cluster_id), mark_ttl_s(revision)).await?;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(revision, hash, compact_revision, leases, took_ms, "the target is cut off");
         Ok(Ok(Cut { revision, hash: Some(hash), compact_revision, leases, took_ms }))
     }
 
-    /// Until the target is where the source is, and was a moment ago.
+    /// Until the target is where the source is, and nothing came for a while.
     async fn catch_up(&mut self, deadline: Instant) -> Result<Result<(), Refusal>, Error> {
         loop {
             let wanted = self.source.revision().await?;
@@ -78,13 +85,18 @@ impl Applier {
             }
             let now = self.source.revision().await?;
             self.board.source_at(now);
-            if self.applied() == now {
+            if self.applied() == now && self.is_quiet(now).await? {
                 return Ok(Ok(()));
             }
             if Instant::now() > deadline {
                 return Ok(Err(Refusal::Busy { lag: now - self.applied() }));
             }
         }
+    }
+
+    async fn is_quiet(&self, revision: i64) -> Result<bool, Error> {
+        tokio::time::sleep(QUIET).await;
+        Ok(self.source.revision().await? == revision)
     }
 
     /// Hash and compaction, the same at both.

@@ -21,7 +21,7 @@ impl Choice {
         at.or(self.at_revision.map(Goal::Revision))
     }
 
-    fn allows(&self, manifest: &Manifest) -> bool {
+    pub fn allows(&self, manifest: &Manifest) -> bool {
         let Self { id, cluster_id, at, at_revision } = self;
         id.as_ref().is_none_or(|id| *id == manifest.id)
             && cluster_id.as_ref().is_none_or(|cluster_id| *cluster_id == manifest.cluster_id)

@@ -24,6 +24,8 @@ pub enum Error {
     Made(#[from] quorate_restore::Error),
     #[error(transparent)]
     Shelf(#[from] ShelfError),
+    #[error("a recorded change can't be read")]
+    Change(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("{}", missing(.0))]
     Missing(Reached),
     #[error(transparent)]
@@ -32,6 +34,11 @@ pub enum Error {
     Call(tonic::Status),
     #[error("the snapshot {name} can't be read from the store")]
     File { name: String, source: Cause },
+    #[error(
+        "authentication is enabled in the snapshot, and the operator can't manage such a cluster yet: disable it at the source \
+         (etcdctl auth disable), then take another"
+    )]
+    Authentication,
     #[error("the snapshot is not whole")]
     Cut,
     #[error(
@@ -67,11 +74,13 @@ impl Error {
             }
             Self::Connect(etcd::Error::Address { .. } | etcd::Error::Certificates(_)) => Reason::InvalidArguments,
             Self::NoSpace { .. } => Reason::NoSpace,
+            Self::Authentication => Reason::InvalidArguments,
             Self::Carry(error) => error.reason(),
             Self::File { source, .. } => store::reason(&source.0),
             Self::Missing(_) | Self::Made(quorate_restore::Error::Compacted { .. }) => Reason::ChangesMissing,
             Self::Snapshot(_) | Self::Checksum => Reason::BackupDamaged,
             Self::Shelf(error) => error.reason(),
+            Self::Change(error) => error.downcast_ref::<ShelfError>().map_or(Reason::Other, ShelfError::reason),
             Self::Call(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
                 Reason::ClusterDenied
             }

@@ -114,6 +114,9 @@ impl Prepared {
         remaining_ttl_s: Option<i64>,
         mut replay: Option<Replay>,
     ) -> Result<Made, Error> {
+        if is_authenticated(snapshot)? {
+            return Err(Error::Authentication);
+        }
         let staging = Staging::create(&self.data_dir, None, |path, error| {
             tracing::warn!(path = %path.display(), %error, "what was half written is not removed");
         })?;
@@ -142,6 +145,12 @@ fn remove_spool(spool: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Members that ask everybody for a name would not let in who manages them.
+fn is_authenticated(snapshot: &Reader) -> Result<bool, Error> {
+    let Some(bucket) = snapshot.bucket(b"auth")? else { return Ok(false) };
+    Ok(bucket.get(b"authEnabled")?.is_some_and(|value| value[..] == [1]))
 }
 
 #[cfg(test)]

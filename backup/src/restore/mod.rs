@@ -13,4 +13,4 @@ mod space;
 pub use choose::{Choice, choose};
 pub use error::Error;
 pub use folder::{Folder, Made, Prepared};
-pub use replay::{Base, Replay};
+pub use replay::{Base, Replay, reach};

@@ -7,6 +7,7 @@ use quorate_format::revision::RevisionKey;
 use quorate_restore::database::{Change, Changes};
 use tokio::sync::mpsc;
 
+use super::Error;
 use crate::changes::{Chain, Chunk, Goal, Lease, Link, Name, Reached, Shelf, ShelfError, Wanted};
 
 /// Chunks that are fetched at the same time, and those that wait; each has 4 MiB at most, but for a single larger response.
@@ -24,6 +25,11 @@ pub struct Base {
 }
 
 impl Base {
+    /// Of a backup whose snapshot isn't at hand: another history that goes through the same revision looks the same.
+    pub fn at(revision: i64) -> Self {
+        Self { revision, link: None }
+    }
+
     /// A compaction may have removed the last rows.
     pub fn of(snapshot: &Reader) -> Result<Self, bbolt::Error> {
         let last = match snapshot.bucket(b"key")? {
@@ -89,6 +95,17 @@ impl Replay {
         let reached = self.chain.reached();
         if self.chain.is_complete() { Ok(reached) } else { Err(reached) }
     }
+}
+
+/// Reads all changes between a backup and what is wanted, and keeps none.
+pub async fn reach(shelf: Shelf, base: &Base, goal: Goal) -> Result<Reached, Error> {
+    let (names, cluster_id) = (shelf.names().await?, shelf.cluster_id());
+    let mut replay = Replay::begin(shelf, names, cluster_id, base, goal);
+    let read = tokio::task::spawn_blocking(move || {
+        while replay.next().map_err(Error::Change)?.is_some() {}
+        replay.finish().map_err(Error::Missing)
+    });
+    read.await.unwrap_or(Err(Error::GivenUp))
 }
 
 /// Called on a thread that may block.

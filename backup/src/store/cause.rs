@@ -24,15 +24,24 @@ impl fmt::Display for Cause {
         if innermost.contains("URL scheme is not allowed") {
             return f.write_str("it is plain HTTP: use https, or set --store-option aws_allow_http=true");
         }
+        if innermost.contains("InvalidContentType") {
+            return f.write_str("what answers speaks no TLS: use http:// in the store's endpoint");
+        }
         let words = innermost.strip_prefix("Server returned non-2xx status code: ").unwrap_or(&innermost);
         let (status, answer) = words.split_once("<?xml").or_else(|| words.split_once("<Error>")).unwrap_or((words, ""));
         write!(f, "{}", one_line(status.trim_end_matches([' ', ':'])))?;
         if let Some(code) = element(answer, "Code") {
             write!(f, ", {}", one_line(code))?;
         }
-        match element(answer, "Message") {
-            Some(message) => write!(f, ": {}", one_line(message.trim_end_matches('.'))),
-            None => Ok(()),
+        if let Some(message) = element(answer, "Message") {
+            write!(f, ": {}", one_line(message.trim_end_matches('.')))?;
+        }
+        match element(answer, "Code") {
+            Some("NoSuchBucket") => f.write_str(" (make it, or correct the bucket that the store names)"),
+            Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken") => {
+                f.write_str(" (correct the credentials' Secret)")
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -58,7 +67,10 @@ mod tests {
         let said = "Server returned non-2xx status code: 404 Not Found: <?xml version=\"1.0\"?>\n<Error>\
             <Code>NoSuchBucket</Code><Message>The specified bucket does not exist.</Message><HostId>x</HostId></Error>";
         let cause = Cause(object_store::Error::Generic { store: "S3", source: said.into() });
-        assert_eq!(cause.to_string(), "404 Not Found, NoSuchBucket: The specified bucket does not exist");
+        assert_eq!(
+            cause.to_string(),
+            "404 Not Found, NoSuchBucket: The specified bucket does not exist (make it, or correct the bucket that the store names)"
+        );
     }
 
     #[test]

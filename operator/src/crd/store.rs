@@ -33,9 +33,12 @@ pub struct Store {
 
     /// Where in the bucket, container or volume. `$(NAMESPACE)` and `$(CLUSTER)` stand for those of the cluster.
     #[serde(default = "prefix")]
-    #[schemars(length(max = 512), regex(pattern = r"^([A-Za-z0-9._$()-]+(/[A-Za-z0-9._$()-]+)*)?$"))]
+    #[schemars(length(max = 512), regex(pattern = PREFIX))]
     pub prefix: String,
 }
+
+/// No part begins or ends with a dot: `..` would lead elsewhere.
+const PREFIX: &str = r"^([A-Za-z0-9_$()-]+([.]+[A-Za-z0-9_$()-]+)*(/[A-Za-z0-9_$()-]+([.]+[A-Za-z0-9_$()-]+)*)*)?$";
 
 fn prefix() -> String {
     "$(NAMESPACE)/$(CLUSTER)".to_owned()

@@ -122,7 +122,10 @@ impl Member {
         let waits = phase == Some("Pending") && now.duration_since(made) > PROVIDED;
         let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or_default();
         waits.then(|| {
-            format!("its volume {} isn't provided: look at the events of the claim, and at its storage class {class:?}", claim.name_any())
+            format!(
+                "its volume {} isn't provided: look at the events of the claim, and at its storage class {class:?}",
+                claim.name_any()
+            )
         })
     }
 

@@ -32,6 +32,8 @@ pub enum Act {
     Release,
     Take,
     Delete,
+    /// Ends its pod.
+    Stop,
 }
 
 pub struct Decision {
@@ -82,10 +84,18 @@ pub fn next(seen: &Seen<'_>) -> Decision {
 
 /// The resource goes; its data goes before, if that is wanted and can be done.
 fn leave(seen: &Seen<'_>, status: EtcdBackupStatus, is_protected: bool) -> Decision {
+    let is_taken = seen.take != Outcome::Absent;
+    if is_protected && is_taken && status.id.is_none() {
+        // What there may be to delete is known before its Job goes.
+        let status = EtcdBackupStatus { id: Some(job::id(seen.backup)), ..status };
+        return Decision { act: Act::Nothing, status };
+    }
     let has_data = status.id.is_some();
     let act = match &seen.delete {
         _ if !is_protected => Act::Nothing,
         _ if seen.is_ending || !has_data => Act::Release,
+        // What is still being written would be there afterwards.
+        _ if matches!(seen.take, Outcome::Running { .. }) => Act::Stop,
         Outcome::Absent => Act::Delete,
         Outcome::Running { .. } => Act::Nothing,
         // Whoever deletes a resource is not held up for ever: its failure is told, and a schedule's pruning comes by again.

@@ -72,6 +72,11 @@ fn its_data_goes_with_it_only_if_that_is_asked_for() {
     assert_eq!(decide(&leaving, |seen| seen.delete = Outcome::Running { failed: 0, trouble: None }).act, Act::Nothing);
     assert_eq!(decide(&leaving, |seen| seen.delete = Outcome::Succeeded(None)).act, Act::Release);
     assert_eq!(decide(&leaving, |seen| seen.is_ending = true).act, Act::Release);
+    assert_eq!(decide(&leaving, |seen| seen.take = Outcome::Running { failed: 0, trouble: None }).act, Act::Stop);
+    let just_begun = backup(json!({"spec": spec, "metadata": metadata(json!([FINALIZER]))}));
+    assert_eq!(decide(&just_begun, |_| {}).act, Act::Release);
+    let noted = decide(&just_begun, |seen| seen.take = Outcome::Running { failed: 0, trouble: None });
+    assert_eq!((noted.act, noted.status.id.is_some()), (Act::Nothing, true));
     let kept = backup(json!({"metadata": metadata(json!([])), "status": {"id": "x"}}));
     assert_eq!(decide(&kept, |_| {}).act, Act::Nothing);
 }

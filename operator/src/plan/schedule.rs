@@ -32,6 +32,8 @@ pub struct Seen<'a> {
     pub schedule: &'a EtcdBackupSchedule,
     /// What keeps it from being followed: a word and a sentence.
     pub obstacle: Option<(&'static str, String)>,
+    /// Of the cluster that is there now, as hexadecimal digits; none while it has not formed.
+    pub cluster_id: Option<String>,
     /// Those that it made, as far as they are there.
     pub backups: Vec<EtcdBackup>,
     /// What the recorder says; an error is why it says nothing.
@@ -169,6 +171,15 @@ fn begin(seen: &Seen<'_>, times: &Times, decision: &mut Decision) -> Option<Stri
         decision.create = Some(of(seen, format!("{name}-gap-{resumed}")));
         return Some(format!("one is taken at once, because revisions after {after} were not recorded"));
     }
+    if let Some(cluster_id) = another_cluster(seen, decision)
+        && unfinished.is_empty()
+        && decision.status.consecutive_failures == 0
+    {
+        decision.create = Some(of(seen, format!("{name}-of-{cluster_id}")));
+        return Some(
+            "one is taken at once, because the cluster is another than the one that was backed up last".to_owned(),
+        );
+    }
     let due = match (times.due, made) {
         (Some(due), _) => due,
         (None, Some(made)) if is_first => made,
@@ -201,6 +212,13 @@ fn uncovered_gap(decision: &Decision) -> Option<&Gap> {
     let gap = decision.status.recorder.as_ref()?.gap.as_ref()?;
     let covered = decision.status.last_success.as_ref().map_or(0, |success| success.revision);
     (gap.resumed_at > covered).then_some(gap)
+}
+
+/// The cluster of now, if the last backup is of one that had its name before.
+fn another_cluster<'a>(seen: &'a Seen<'_>, decision: &Decision) -> Option<&'a String> {
+    let last = decision.status.last_success.as_ref()?;
+    let of = seen.backups.iter().find(|backup| backup.name_any() == last.name)?.status.as_ref()?.cluster_id.as_ref()?;
+    seen.cluster_id.as_ref().filter(|now| *now != of)
 }
 
 /// Its name says for when it is: made twice, it is one.

@@ -36,7 +36,15 @@ fn failed(name: &str, time: &str) -> EtcdBackup {
 }
 
 fn at(schedule: &EtcdBackupSchedule, now: &str, backups: Vec<EtcdBackup>) -> Decision {
-    next(&Seen { schedule, obstacle: None, backups, recorder: None, rehearsal: None, now: now.parse().unwrap() })
+    next(&Seen {
+        schedule,
+        obstacle: None,
+        cluster_id: None,
+        backups,
+        recorder: None,
+        rehearsal: None,
+        now: now.parse().unwrap(),
+    })
 }
 
 fn created(decision: &Decision) -> Option<String> {
@@ -153,6 +161,7 @@ fn a_rehearsals_line_is_checked_and_what_came_of_it_is_a_condition() {
         let seen = Seen {
             schedule: &fine,
             obstacle: None,
+            cluster_id: None,
             backups: Vec::new(),
             recorder: None,
             rehearsal: rehearsal.ok(),
@@ -172,6 +181,7 @@ fn a_gap_is_told_and_closed_by_a_backup() {
         let gap = Gap { after: 10, resumed_at: 20, why: "compacted".to_owned() };
         let recorder = Some(Ok(Recorded { gap: Some(gap), ..Recorded::default() }));
         next(&Seen {
+            cluster_id: None,
             schedule: &schedule,
             obstacle: None,
             backups,
@@ -188,4 +198,29 @@ fn a_gap_is_told_and_closed_by_a_backup() {
     assert!(recording.message.contains("revisions 11 to 20 were not recorded: compacted"));
     let closed = with(json!(open.status), vec![first(), good("two", "2026-11-28T05:29:00Z", 25)]);
     assert_eq!((created(&closed), closed.status.recorder.unwrap().gap), (None, None));
+}
+
+#[test]
+fn a_cluster_that_took_the_place_of_another_is_backed_up_at_once() {
+    let status = json!({"lastTime": "2026-11-28T05:00:00Z"});
+    let schedule = schedule(json!({}), status);
+    let mut last = good("s-1", "2026-11-28T05:00:10Z", 7);
+    last.status.as_mut().unwrap().cluster_id = Some("a1".to_owned());
+    let with = |now: Option<&str>, backups: Vec<EtcdBackup>| {
+        let now = now.map(str::to_owned);
+        created(&next(&Seen {
+            schedule: &schedule,
+            obstacle: None,
+            cluster_id: now,
+            backups,
+            recorder: None,
+            rehearsal: None,
+            now: "2026-11-28T05:10:00Z".parse().unwrap(),
+        }))
+    };
+    assert_eq!(with(Some("b2"), vec![last.clone()]).as_deref(), Some("s-of-b2"));
+    assert_eq!(with(Some("a1"), vec![last.clone()]), None);
+    assert_eq!(with(None, vec![last.clone()]), None);
+    assert_eq!(with(Some("b2"), vec![last.clone(), backup("s-of-b2", json!({"phase": "Running"}))]), None);
+    assert_eq!(with(Some("b2"), vec![last, failed("s-of-b2", "2026-11-28T05:09:00Z")]), None);
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
@@ -19,6 +20,8 @@ use crate::events;
 use crate::observe::job::Outcome;
 use crate::observe::{cache, source};
 use crate::plan::backup::{self, Act, Decision, FINALIZER, Seen};
+
+const REFERENCE_MISSING: &str = "ReferenceMissing";
 
 pub async fn reconcile(backup: Arc<EtcdBackup>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = backup.namespace().unwrap_or_default();
@@ -42,6 +45,7 @@ pub async fn reconcile(backup: Arc<EtcdBackup>, context: Arc<Context>) -> Result
             seen.obstacle = obstacle(&backup, &namespace, &context).await?;
         }
     } else if is_leaving {
+        seen.take = outcome(&context.client, &namespace, &job::name_of_take(&name), &uid).await?;
         seen.delete = outcome(&context.client, &namespace, &job::name_of_delete(&name), &uid).await?;
         seen.is_ending = is_ending(&context, &namespace).await;
     }
@@ -53,7 +57,7 @@ pub async fn reconcile(backup: Arc<EtcdBackup>, context: Arc<Context>) -> Result
     context.metrics.backup_seen(&backup, &status, phase);
     write_status(&context.client, &backup, backup.status.as_ref(), &status).await?;
     Ok(match (status.phase, act) {
-        (_, Act::Protect | Act::Release | Act::Take | Act::Delete) => Action::requeue(WAITING),
+        (_, Act::Protect | Act::Release | Act::Take | Act::Delete | Act::Stop) => Action::requeue(WAITING),
         (Some(Phase::Pending), _) => Action::requeue(TROUBLED),
         (Some(Phase::Running), _) => Action::requeue(WAITING),
         _ if is_leaving => Action::requeue(WAITING),
@@ -78,6 +82,11 @@ async fn act_on(act: Act, backup: &EtcdBackup, namespace: &str, context: &Contex
             api.patch(&backup.name_any(), &PatchParams::default(), &finalizers(others().collect())).await?;
         }
         Act::Delete => act::ensure(&context.client, namespace, &job::delete(backup, &context.worker_image)).await?,
+        Act::Stop => {
+            let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+            // It is there until its pods are not.
+            act::gone(jobs.delete(&job::name_of_take(&backup.name_any()), &DeleteParams::foreground()).await)?;
+        }
         Act::Take => {
             let Some(cluster) = context.cluster(namespace, &backup.spec.cluster_name) else { return Ok(()) };
             let Some(id) = cluster.formed_id() else { return Ok(()) };
@@ -112,19 +121,25 @@ async fn obstacle(
         return Ok(Some(("ClusterHibernated", format!("EtcdCluster {} is hibernated", spec.cluster_name))));
     }
     if let Some(missing) = source::missing(&context.client, namespace, &spec.store, spec.encryption.as_ref()).await? {
-        return Ok(Some(("ReferenceMissing", missing)));
+        return Ok(Some((REFERENCE_MISSING, missing)));
     }
     let age = |backup: &EtcdBackup| (backup.metadata.creation_timestamp.as_ref().map(|time| time.0), backup.name_any());
     let own = age(backup);
     let others = backups_of(context, namespace, &spec.cluster_name);
     let earlier = others.iter().find(|other| {
         let phase = other.status.as_ref().and_then(|status| status.phase);
-        let is_waiting = matches!(phase, None | Some(Phase::Pending)) && age(other) < own;
+        let is_waiting = matches!(phase, None | Some(Phase::Pending)) && !lacks_something(other) && age(other) < own;
         other.uid() != backup.uid()
             && other.metadata.deletion_timestamp.is_none()
             && (phase == Some(Phase::Running) || is_waiting)
     });
     Ok(earlier.map(|other| ("WaitingForAnother", format!("EtcdBackup {} of this cluster is first", other.name_any()))))
+}
+
+/// It waits for what somebody has yet to make, and keeps nobody else waiting.
+fn lacks_something(backup: &EtcdBackup) -> bool {
+    let conditions = backup.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.reason == REFERENCE_MISSING)
 }
 
 /// Nothing can be made in the namespace any more. One that can't be read is not ending: least rights don't include it.

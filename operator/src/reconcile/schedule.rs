@@ -31,6 +31,7 @@ pub async fn reconcile(schedule: Arc<EtcdBackupSchedule>, context: Arc<Context>)
     let seen = Seen {
         schedule: &schedule,
         obstacle: obstacle(&schedule, cluster.as_deref(), &namespace, &context).await?,
+        cluster_id: cluster.as_deref().and_then(EtcdCluster::formed_id).map(|id| format!("{id:x}")),
         backups,
         recorder,
         rehearsal,
