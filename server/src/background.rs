@@ -9,10 +9,7 @@ use tokio::sync::oneshot;
 const NICENESS: i32 = 10;
 
 /// Runs `work` on a thread of its own; its result, or an error if it panicked.
-pub async fn run<T: Send + 'static>(
-    name: &'static str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
+pub async fn run<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (result, done) = oneshot::channel();
     start(name, move || {
         // Whoever asked may have gone.
