@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// Steps of the scheduler below the other threads of the process.
+/// What `nice` calls it; threads that serve have the process's own, usually 0.
 const NICENESS: i32 = 10;
 
 /// Runs `work` on a thread of its own; its result, or an error if it panicked.
@@ -21,12 +21,21 @@ pub async fn run<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T
 /// Runs `work` on a thread of its own, for whoever doesn't wait for it.
 pub fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let yielding = move || {
-        if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        if let Err(error) = give_way() {
             tracing::debug!(%error, name, "the thread keeps the usual priority");
         }
         work();
     };
     thread::Builder::new().name(name.to_owned()).spawn(yielding).map(drop)
+}
+
+/// A process that gives way to others by itself goes on doing so.
+fn give_way() -> rustix::io::Result<()> {
+    let own = Some(rustix::thread::gettid());
+    match rustix::process::getpriority_process(own)? {
+        now if now < NICENESS => rustix::process::setpriority_process(own, NICENESS),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +47,7 @@ mod tests {
         let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
         let before = nice();
         let (inside, others) = (run("yields", nice).await.unwrap(), nice());
-        assert_eq!((inside, others), (before + NICENESS, before));
+        assert_eq!((inside, others), (before.max(NICENESS), before));
     }
 
     #[tokio::test]
