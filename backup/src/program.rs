@@ -380,6 +380,12 @@ async fn chosen(store: &dyn ObjectStore, choice: &restore::Choice) -> Result<Man
     catalogue::read(store, &chosen.id).await.map_err(failed)
 }
 
+/// The recorded changes of the cluster that was backed up, for reading.
+fn shelf_of(manifest: &Manifest, store: Arc<dyn ObjectStore>, keys: Keys) -> Shelf {
+    let cluster_id = etcd::parse_id(&manifest.cluster_id).unwrap_or_default();
+    Shelf::new(store, cluster_id).encrypted(Vec::new(), keys)
+}
+
 async fn run_verify(command: Verify) -> Result<Value, Failure> {
     let Verify { at, id, at_time, at_revision } = command;
     let store = at.open()?;
@@ -397,9 +403,8 @@ async fn run_verify(command: Verify) -> Result<Value, Failure> {
     if let Some(goal) = choice.goal()
         && is_opened
     {
-        let cluster_id = etcd::parse_id(&manifest.cluster_id).unwrap_or_default();
-        let shelf = Shelf::new(store.clone(), cluster_id).encrypted(Vec::new(), keys);
-        let reached = restore::reach(shelf, &restore::Base::at(manifest.revision), goal).await;
+        let reached =
+            restore::reach(shelf_of(&manifest, store, keys), &restore::Base::at(manifest.revision), goal).await;
         let reached = reached.map_err(|error| failure(error.reason(), &error))?;
         said["reached"] = json!(reached.revision);
     }
@@ -429,8 +434,7 @@ async fn run_restore(command: FromStore<Restore>) -> Result<Value, Failure> {
     }
     let keys = at.keys()?;
     let manifest = chosen(&*store, &command.choice()).await?;
-    let cluster_id = etcd::parse_id(&manifest.cluster_id).unwrap_or_default();
-    let shelf = Shelf::new(store.clone(), cluster_id).encrypted(Vec::new(), keys.clone());
+    let shelf = shelf_of(&manifest, store.clone(), keys.clone());
     let fetch = async |path: &std::path::Path| {
         let unusable = |source| restore::Error::Folder { path: path.to_owned(), source };
         let file = std::fs::File::create_new(path).map_err(unusable)?;

@@ -3,10 +3,12 @@
 use std::io;
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// What `nice` calls it; threads that serve have the process's own, usually 0.
 const NICENESS: i32 = 10;
+/// Threads at a time, as many as tokio has for work that blocks; more work waits for its turn.
+static PLACES: Semaphore = Semaphore::const_new(512);
 
 /// Runs `work` on a thread of its own; its result, or an error if it panicked.
 pub async fn run<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
@@ -14,13 +16,16 @@ pub async fn run<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T
     start(name, move || {
         // Whoever asked may have gone.
         let _ = result.send(work());
-    })?;
+    })
+    .await?;
     done.await.map_err(|_| io::Error::other(format!("the thread {name} has panicked")))
 }
 
 /// Runs `work` on a thread of its own, for whoever doesn't wait for it.
-pub fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub async fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let place = PLACES.acquire().await.map_err(io::Error::other)?;
     let yielding = move || {
+        let _place = place;
         if let Err(error) = give_way() {
             tracing::debug!(%error, name, "the thread keeps the usual priority");
         }

@@ -30,13 +30,14 @@ impl fmt::Display for Cause {
         let words = innermost.strip_prefix("Server returned non-2xx status code: ").unwrap_or(&innermost);
         let (status, answer) = words.split_once("<?xml").or_else(|| words.split_once("<Error>")).unwrap_or((words, ""));
         write!(f, "{}", one_line(status.trim_end_matches([' ', ':'])))?;
-        if let Some(code) = element(answer, "Code") {
+        let code = element(answer, "Code");
+        if let Some(code) = code {
             write!(f, ", {}", one_line(code))?;
         }
         if let Some(message) = element(answer, "Message") {
             write!(f, ": {}", one_line(message.trim_end_matches('.')))?;
         }
-        match element(answer, "Code") {
+        match code {
             Some("NoSuchBucket") => f.write_str(" (make it, or correct the bucket that the store names)"),
             Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken") => {
                 f.write_str(" (correct the credentials' Secret)")

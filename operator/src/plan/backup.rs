@@ -84,8 +84,7 @@ pub fn next(seen: &Seen<'_>) -> Decision {
 
 /// The resource goes; its data goes before, if that is wanted and can be done.
 fn leave(seen: &Seen<'_>, status: EtcdBackupStatus, is_protected: bool) -> Decision {
-    let is_taken = seen.take != Outcome::Absent;
-    if is_protected && is_taken && status.id.is_none() {
+    if is_protected && status.id.is_none() && seen.take != Outcome::Absent {
         // What there may be to delete is known before its Job goes.
         let status = EtcdBackupStatus { id: Some(job::id(seen.backup)), ..status };
         return Decision { act: Act::Nothing, status };

@@ -163,22 +163,19 @@ fn begin(seen: &Seen<'_>, times: &Times, decision: &mut Decision) -> Option<Stri
     let is_first = spec.immediate && decision.status.last_time.is_none();
     let unfinished: Vec<String> =
         seen.backups.iter().filter(|one| is_unfinished(one)).map(ResourceExt::name_any).collect();
-    if let Some(gap) = uncovered_gap(decision)
+    let gap = uncovered_gap(decision).map(|gap| {
+        (format!("{name}-gap-{}", gap.resumed_at), format!("revisions after {} were not recorded", gap.after))
+    });
+    let at_once = gap.or_else(|| {
+        let why = "the cluster is another than the one that was backed up last".to_owned();
+        another_cluster(seen, decision).map(|id| (format!("{name}-of-{id}"), why))
+    });
+    if let Some((name, why)) = at_once
         && unfinished.is_empty()
         && decision.status.consecutive_failures == 0
     {
-        let (after, resumed) = (gap.after, gap.resumed_at);
-        decision.create = Some(of(seen, format!("{name}-gap-{resumed}")));
-        return Some(format!("one is taken at once, because revisions after {after} were not recorded"));
-    }
-    if let Some(cluster_id) = another_cluster(seen, decision)
-        && unfinished.is_empty()
-        && decision.status.consecutive_failures == 0
-    {
-        decision.create = Some(of(seen, format!("{name}-of-{cluster_id}")));
-        return Some(
-            "one is taken at once, because the cluster is another than the one that was backed up last".to_owned(),
-        );
+        decision.create = Some(of(seen, name));
+        return Some(format!("one is taken at once, because {why}"));
     }
     let due = match (times.due, made) {
         (Some(due), _) => due,

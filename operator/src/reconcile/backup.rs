@@ -11,7 +11,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::{Context, Error, TROUBLED, WAITING, backups_of, find, fresh, outcome, write_status};
+use super::{Context, Error, REFERENCE_MISSING, TROUBLED, WAITING, backups_of, find, fresh, outcome, write_status};
 use crate::act;
 use crate::crd::backup::{EtcdBackup, Phase};
 use crate::crd::label;
@@ -20,8 +20,6 @@ use crate::events;
 use crate::observe::job::Outcome;
 use crate::observe::{cache, source};
 use crate::plan::backup::{self, Act, Decision, FINALIZER, Seen};
-
-const REFERENCE_MISSING: &str = "ReferenceMissing";
 
 pub async fn reconcile(backup: Arc<EtcdBackup>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = backup.namespace().unwrap_or_default();

@@ -40,6 +40,8 @@ use crate::unwatched::Unwatched;
 pub const TROUBLED: Duration = Duration::from_secs(5);
 /// While something is awaited that no event tells of, such as a learner's progress.
 const WAITING: Duration = Duration::from_secs(2);
+/// What a resource's store or encryption names and is not there.
+const REFERENCE_MISSING: &str = "ReferenceMissing";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

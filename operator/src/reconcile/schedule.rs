@@ -8,7 +8,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::{Context, Error, WAITING, backups_of, fresh, keep_deployment, rehearsal, write_status};
+use super::{Context, Error, REFERENCE_MISSING, WAITING, backups_of, fresh, keep_deployment, rehearsal, write_status};
 use crate::crd::backup::EtcdBackup;
 use crate::crd::schedule::EtcdBackupSchedule;
 use crate::crd::{EtcdCluster, label};
@@ -102,7 +102,7 @@ async fn obstacle(
         return Ok(Some(("ClusterMissing", message)));
     }
     let missing = source::missing(&context.client, namespace, &spec.store, spec.encryption.as_ref()).await?;
-    Ok(missing.map(|missing| ("ReferenceMissing", missing)))
+    Ok(missing.map(|missing| (REFERENCE_MISSING, missing)))
 }
 
 fn made_by(schedule: &EtcdBackupSchedule, namespace: &str, context: &Context) -> Vec<EtcdBackup> {

@@ -46,7 +46,7 @@ pub async fn start(member: &Member) -> Result<Pieces, Status> {
             let _ = pieces.blocking_send(Err(Status::internal(format!("failed to read the snapshot: {error}"))));
         }
     };
-    background::start("snapshot", sending).map_err(|error| Status::internal(error.to_string()))?;
+    background::start("snapshot", sending).await.map_err(|error| Status::internal(error.to_string()))?;
     Ok(Box::pin(tokio_stream::wrappers::ReceiverStream::new(stream)))
 }
 
