@@ -39,6 +39,11 @@ impl Process {
         Ok(Process { name: name.to_owned(), child, log: log.to_owned() })
     }
 
+    /// What it was started as.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The process id, of our own child and not yet waited for, so never somebody else's.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)

@@ -61,14 +61,20 @@ impl ControlPlane {
         .map(drop)
     }
 
-    /// Kills the API server, leaves it away for a while, and starts it again.
+    /// Kills the API server, leaves it away for a while, and starts it again; then the controllers, as when the machine
+    /// that both are on restarts. Controllers that go on would wait longer with each failed try, up to 1000 s, and so
+    /// long no EndpointSlice and no name of a new pod.
     pub(super) async fn interrupt(&mut self, sandbox: &Sandbox, access: &Access, away: Duration) -> Result<(), Error> {
-        self.processes.remove(0).kill()?;
+        self.kill("kube-apiserver")?;
         tokio::time::sleep(away).await;
-        let command = api_server(sandbox, access, &self.endpoints)?;
-        let server = Process::start("kube-apiserver", command, &self.logs.join("kube-apiserver.log"))?;
-        self.processes.insert(0, server);
-        self.ready().await
+        self.start_one("kube-apiserver", api_server(sandbox, access, &self.endpoints)?)?;
+        self.ready().await?;
+        self.kill("kube-controller-manager")?;
+        self.start_one("kube-controller-manager", controllers(sandbox, access)?)
+    }
+
+    fn kill(&mut self, name: &str) -> Result<(), Error> {
+        self.processes.extract_if(.., |process| process.name() == name).try_for_each(Process::kill)
     }
 
     /// Starts what acts on objects.
