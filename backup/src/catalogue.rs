@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::Name;
 use crate::layout;
-use crate::manifest::{BYTES_MAX, FORMAT, Manifest};
+use crate::manifest::{self, BYTES_MAX, FORMAT, Manifest};
 use crate::report::{Reason, sentence};
 use crate::retention::Retention;
 use crate::store;
@@ -27,7 +27,7 @@ pub enum Error {
     #[error("the store can't be listed")]
     List(#[source] store::Cause),
     #[error("backup {id} has a manifest that can't be read")]
-    Manifest { id: String, source: serde_json::Error },
+    Manifest { id: String, source: manifest::Error },
     #[error("backup {id} has the manifest of another, {other}")]
     Foreign { id: String, other: String },
     #[error("backup {id} has format {format}, which needs a newer version of this program")]
@@ -104,7 +104,7 @@ pub async fn read(store: &dyn ObjectStore, id: &str) -> Result<Manifest, Error> 
         Ok(Format { format }) if format > FORMAT => return Err(Error::Newer { id, format }),
         _ => {}
     }
-    let manifest: Manifest = match serde_json::from_slice(&text) {
+    let manifest = match Manifest::read(&text) {
         Ok(manifest) => manifest,
         Err(source) => return Err(Error::Manifest { id, source }),
     };

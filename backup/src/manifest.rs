@@ -3,6 +3,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::carry::hex;
 
 /// Of the format below. A reader refuses a larger number.
 pub const FORMAT: u32 = 1;
@@ -77,7 +80,39 @@ pub struct Part {
     pub sha256: String,
 }
 
+/// How it lies in a store.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    #[serde(flatten)]
+    manifest: Manifest,
+    /// SHA-256 of everything before, without blanks, as hexadecimal digits.
+    manifest_sha256: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("it is no manifest")]
+    Form(#[from] serde_json::Error),
+    #[error("its checksum is another: it was altered")]
+    Altered,
+}
+
 impl Manifest {
+    pub fn write(self) -> Result<Vec<u8>, serde_json::Error> {
+        let manifest_sha256 = self.sha256()?;
+        serde_json::to_vec_pretty(&Written { manifest: self, manifest_sha256 })
+    }
+
+    pub fn read(text: &[u8]) -> Result<Manifest, Error> {
+        let Written { manifest, manifest_sha256 } = serde_json::from_slice(text)?;
+        if manifest.sha256()? == manifest_sha256 { Ok(manifest) } else { Err(Error::Altered) }
+    }
+
+    fn sha256(&self) -> Result<String, serde_json::Error> {
+        Ok(hex(&Sha256::digest(serde_json::to_vec(self)?)))
+    }
+
     pub fn stored_bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
     }

@@ -371,10 +371,18 @@ async fn chosen(store: &dyn ObjectStore, choice: &restore::Choice) -> Result<Man
         return Ok(manifest);
     }
     let listed = catalogue::list(store, choice.cluster_id.as_deref()).await.map_err(failed)?;
+    let oldest = listed.entries.last().map(|oldest| {
+        let Manifest { id, taken, revision, .. } = &oldest.manifest;
+        format!("no backup in this store is as old as that; the oldest, {id}, is of {taken}, at revision {revision}")
+    });
     let manifests = listed.entries.into_iter().map(|entry| entry.manifest);
     let Some(chosen) = restore::choose(choice, manifests) else {
-        let message =
-            "no backup in this store is as old as that; `quorate-backup list` shows those that are there".to_owned();
+        let message = oldest.unwrap_or_else(|| match &choice.cluster_id {
+            Some(id) => {
+                format!("this store has no backup of cluster {id}; `quorate-backup list` shows those of others")
+            }
+            None => "this store has no backup".to_owned(),
+        });
         return Err(Failure { error: Reason::BackupMissing, message });
     };
     catalogue::read(store, &chosen.id).await.map_err(failed)

@@ -1,5 +1,6 @@
 //! What a run tells whoever started it: one line of JSON, small enough for a container's termination message (4096 bytes).
 
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,10 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
 /// Prints the report as one line, and writes it to the file, if there is one to write.
 pub fn tell(report: &impl Serialize, file: Option<&Path>) -> std::io::Result<()> {
     let line = serde_json::to_string(report)?;
-    println!("{line}");
-    file.map_or(Ok(()), |file| std::fs::write(file, &line))
+    file.map_or(Ok(()), |file| std::fs::write(file, &line))?;
+    match writeln!(std::io::stdout(), "{line}") {
+        // Whoever read along has had enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }

@@ -197,7 +197,7 @@ async fn make(
 
 /// Makes it a backup. If there is one with this id already, that counts.
 async fn declare(store: &dyn ObjectStore, manifest: Manifest) -> Result<Manifest, Error> {
-    let text = serde_json::to_vec_pretty(&manifest).map_err(Error::Manifest)?;
+    let text = manifest.clone().write().map_err(Error::Manifest)?;
     match store::put_new(store, &layout::manifest(&manifest.id), Bytes::from(text)).await {
         Err(error) if error.reason() == Reason::BackupExists => {
             of_cluster(catalogue::read(store, &manifest.id).await?, &manifest.cluster_id)

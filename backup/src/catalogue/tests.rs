@@ -24,8 +24,12 @@ async fn add_named(store: &InMemory, id: &str, cluster_id: &str, taken: Timestam
     let arrived = carry::up(store, id, "one", file.path(), &seal).await.unwrap();
     let manifest =
         Manifest { cluster_id: cluster_id.to_owned(), revision, taken, ..carry::tests::manifest(id, arrived, &seal) };
-    write(store, id, serde_json::to_string(&manifest).unwrap()).await;
+    write(store, id, text(&manifest)).await;
     manifest
+}
+
+fn text(manifest: &Manifest) -> String {
+    String::from_utf8(manifest.clone().write().unwrap()).unwrap()
 }
 
 async fn write(store: &InMemory, id: &str, text: String) {
@@ -46,6 +50,23 @@ fn last(number: u64) -> Retention {
 }
 
 #[tokio::test]
+async fn a_manifest_in_which_one_digit_was_altered_is_no_manifest() {
+    let store = InMemory::new();
+    let manifest = add(&store, "c1", 2, 20).await;
+    assert_eq!(read(&store, &manifest.id).await.unwrap(), manifest);
+    let text = text(&manifest);
+    for (field, other) in
+        [("\"revision\": 20", "\"revision\": 21"), ("\"keys\": 6", "\"keys\": 7"), ("\"c1\"", "\"c2\"")]
+    {
+        assert!(text.contains(field), "{text}");
+        write(&store, &manifest.id, text.replace(field, other)).await;
+        let error = read(&store, &manifest.id).await.unwrap_err();
+        assert!(matches!(error, Error::Manifest { source: manifest::Error::Altered, .. }), "{error:?}");
+        assert_eq!(error.reason(), Reason::BackupDamaged);
+    }
+}
+
+#[tokio::test]
 async fn backups_are_listed_the_newest_first_and_what_cannot_be_read_is_counted() {
     let store = InMemory::new();
     let old = add(&store, "c1", 2, 20).await;
@@ -53,7 +74,7 @@ async fn backups_are_listed_the_newest_first_and_what_cannot_be_read_is_counted(
     let other = add(&store, "c2", 3, 10).await;
     write(&store, "newer", "{\"format\": 2, \"id\": \"newer\"}".to_owned()).await;
     write(&store, "broken", "{".to_owned()).await;
-    write(&store, "foreign", serde_json::to_string(&old).unwrap()).await;
+    write(&store, "foreign", text(&old)).await;
     store.put(&Path::from("backups/unfinished/a/00000"), "x".into()).await.unwrap();
     assert_eq!(ids(&store, None).await, [&*new.id, &*old.id, &*other.id]);
     assert_eq!(ids(&store, Some("c2")).await, [&*other.id]);

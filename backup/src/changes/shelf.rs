@@ -109,7 +109,7 @@ impl Shelf {
             }
             let text = self.store.get(&object.location).await?.bytes().await?;
             // Who lists backups tells of those that can't be read.
-            let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
+            let Ok(manifest) = Manifest::read(&text) else { continue };
             if manifest.cluster_id == cluster_id && manifest.revision <= not_beyond {
                 newest = newest.max(Some(manifest.revision));
             }

@@ -26,7 +26,7 @@ impl fmt::Display for Side {
 pub enum Error {
     #[error("the {side} is away")]
     Connect { side: Side, source: etcd::Error },
-    #[error("the {side} refuses: {}", status.message())]
+    #[error("the {side} refuses: {}{}", status.message(), advice(status))]
     Call { side: Side, status: Box<tonic::Status> },
     #[error("the {0} does not answer")]
     Silent(Side),
@@ -44,6 +44,16 @@ pub enum Error {
     NoEndpoint(Side),
     #[error(transparent)]
     Diverged(#[from] Divergence),
+}
+
+/// What ends a refusal that waiting doesn't end.
+fn advice(status: &tonic::Status) -> &'static str {
+    match status.message() {
+        "etcdserver: mvcc: database space exceeded" => {
+            "; a NOSPACE alarm is on, which comes along with the source's data: raise the quota if it is full, then `etcdctl alarm disarm`"
+        }
+        _ => "",
+    }
 }
 
 impl From<Trouble> for Error {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// An object store, or a volume.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("[has(self.s3), has(self.gcs), has(self.azure), has(self.volume)].filter(given, given).size() == 1").message("store: give one of s3, gcs, azure and volume")
+    validation = Rule::new("[has(self.s3), has(self.gcs), has(self.azure), has(self.volume)].filter(given, given).size() == 1").message("store: give one of s3, gcs, azure and volume"),
+    validation = Rule::new("!self.prefix.replace('$(NAMESPACE)', '').replace('$(CLUSTER)', '').matches('[$()]')").message("store.prefix: only $(NAMESPACE) and $(CLUSTER) stand for something")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Store {

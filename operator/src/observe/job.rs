@@ -32,6 +32,9 @@ pub struct Failure {
     #[serde(rename = "error")]
     pub reason: String,
     pub message: String,
+    /// Pods that ended so.
+    #[serde(skip)]
+    pub tries: i32,
 }
 
 pub fn outcome(job: Option<&Job>, pods: &[Pod]) -> Outcome {
@@ -52,16 +55,17 @@ pub fn outcome(job: Option<&Job>, pods: &[Pod]) -> Outcome {
         let own = said.as_deref().and_then(failure);
         let words = end.message.unwrap_or_else(|| "its pods failed".to_owned());
         let reason = end.reason.unwrap_or_else(|| "Failed".to_owned());
+        let message = |message| Failure { reason: reason.clone(), message, tries: failed };
         return Outcome::Failed(match own {
             Some(own) if reason == "DeadlineExceeded" => {
-                Failure { message: format!("{words}; the last try ended with: {}", own.message), reason }
+                message(format!("{words}; the last try ended with: {}", own.message))
             }
-            Some(own) => own,
+            Some(own) => Failure { tries: failed, ..own },
             None => {
                 let obstacle = pods.iter().find_map(pod::obstacle);
                 let said = said.map(|said| pod::last_line(&said));
                 let why = obstacle.or(said).map(|why| format!(" ({why})")).unwrap_or_default();
-                Failure { message: format!("{words}{why}"), reason }
+                message(format!("{words}{why}"))
             }
         });
     }
@@ -118,7 +122,7 @@ mod tests {
         let last = pod("2026-01-01T00:01:00Z", "{\"a\":1}\n{\"error\": \"StoreMissing\", \"message\": \"gone\"}");
         let ended = job(json!({"failed": 2, "conditions": [{"type": "Failed", "status": "True"}]}));
         let Outcome::Failed(failure) = outcome(Some(&ended), &[last.clone(), first.clone()]) else { unreachable!() };
-        assert_eq!((failure.reason.as_str(), failure.message.as_str()), ("StoreMissing", "gone"));
+        assert_eq!((failure.reason.as_str(), failure.message.as_str(), failure.tries), ("StoreMissing", "gone", 2));
         let goes_on = job(json!({"failed": 1}));
         let trouble = Some("no".to_owned());
         assert_eq!(outcome(Some(&goes_on), &[first]), Outcome::Running { failed: 1, trouble });

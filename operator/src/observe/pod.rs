@@ -114,7 +114,9 @@ fn held_up(status: &ContainerStatus) -> Option<String> {
 fn failed(status: &ContainerStatus) -> Option<String> {
     let ended = status.state.as_ref()?.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
     let reason = ended.reason.as_deref().unwrap_or("Error");
-    Some(sentence(&format!("{} ended with {reason}", status.name), ended.message.as_deref()))
+    // What is for programs is told in words elsewhere, see `fetched`.
+    let message = ended.message.as_deref().filter(|said| job::failure(said).is_none());
+    Some(sentence(&format!("{} ended with {reason}", status.name), message))
 }
 
 fn inits(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {

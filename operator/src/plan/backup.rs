@@ -78,7 +78,11 @@ pub fn next(seen: &Seen<'_>) -> Decision {
             decision
         }
         (Outcome::Succeeded(report), _) => complete(seen, status, report.as_ref()),
-        (Outcome::Failed(Failure { reason, message }), _) => say(seen, status, Phase::Failed, reason, message.clone()),
+        (Outcome::Failed(Failure { reason, message, tries }), _) => {
+            let mut decision = say(seen, status, Phase::Failed, reason, message.clone());
+            decision.status.failed_tries = *tries;
+            decision
+        }
     }
 }
 

@@ -53,7 +53,7 @@ fn it_waits_runs_and_completes_with_what_its_pod_said() {
 
 #[test]
 fn a_failure_is_told_by_its_reason_and_is_not_begun_anew() {
-    let failure = Failure { reason: "StoreMissing".to_owned(), message: "no bucket c".to_owned() };
+    let failure = Failure { reason: "StoreMissing".to_owned(), message: "no bucket c".to_owned(), tries: 2 };
     let failed = decide(&backup(json!({})), |seen| seen.take = Outcome::Failed(failure.clone())).status;
     assert_eq!((failed.phase, failed.conditions[0].reason.as_str()), (Some(Phase::Failed), "StoreMissing"));
     assert_eq!(decide(&backup(json!({"status": failed})), |_| {}).act, Act::Nothing);

@@ -102,7 +102,7 @@ fn prepare(seen: &Seen<'_>, before: EtcdRestoreStatus) -> Decision {
             status.started = Some(Time(seen.now));
             say(seen, status, Phase::Restoring, "Restoring", "the backup is good; the old members make room".to_owned())
         }
-        Outcome::Failed(Failure { reason, message }) => {
+        Outcome::Failed(Failure { reason, message, .. }) => {
             let message = format!("the backup can't be used, and the cluster was left as it is: {message}");
             say(seen, before, Phase::Failed, reason, message)
         }
@@ -112,7 +112,11 @@ fn prepare(seen: &Seen<'_>, before: EtcdRestoreStatus) -> Decision {
 fn follow(seen: &Seen<'_>, mut before: EtcdRestoreStatus) -> Decision {
     let spec = &seen.restore.spec;
     let Some(cluster) = seen.cluster else {
-        return say(seen, before, Phase::Failed, "ClusterMissing", "the cluster was deleted meanwhile".to_owned());
+        let message = format!(
+            "EtcdCluster {} was deleted while its data was replaced; make it anew with bootstrap.restore to have the backup's",
+            spec.cluster_name
+        );
+        return say(seen, before, Phase::Failed, "ClusterMissing", message);
     };
     let status = cluster.status.clone().unwrap_or_default();
     let is_new = status.cluster_id.is_some() && status.cluster_id != spec.confirm;

@@ -41,7 +41,7 @@ fn nothing_happens_to_a_cluster_without_the_word_and_a_good_backup() {
     let paused = cluster(json!({"paused": true}), json!({"clusterId": "c1"}));
     assert_eq!(reason(&decide(&given, Some(&paused), |_| {})), "ClusterPaused");
     assert!(decide(&given, Some(&running), |_| {}).checks);
-    let bad = Failure { reason: "BackupDamaged".to_owned(), message: "part 3".to_owned() };
+    let bad = Failure { reason: "BackupDamaged".to_owned(), message: "part 3".to_owned(), tries: 1 };
     let failed = decide(&given, Some(&running), |seen| seen.check = Outcome::Failed(bad.clone()));
     assert_eq!((failed.status.phase, reason(&failed).as_str()), (Some(Phase::Failed), "BackupDamaged"));
 }

@@ -52,6 +52,13 @@ pub async fn reconcile(backup: Arc<EtcdBackup>, context: Arc<Context>) -> Result
     if status.phase != phase && status.phase.is_some() {
         tell(&backup, status.phase, status.message.as_deref().unwrap_or_default(), &context).await;
     }
+    if let (Act::Release, Outcome::Failed(failure)) = (act, &seen.delete) {
+        let id = status.id.as_deref().unwrap_or_default();
+        let message =
+            format!("the data of {id} is left in its store, see `quorate-backup delete`: {}", failure.message);
+        let event = events::event(EventType::Warning, "BackupDataLeft", "Delete", &message, None);
+        context.events.publish_about(&backup.object_ref(&()), vec![event]).await;
+    }
     context.metrics.backup_seen(&backup, &status, phase);
     write_status(&context.client, &backup, backup.status.as_ref(), &status).await?;
     Ok(match (status.phase, act) {
