@@ -29,13 +29,19 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
+    code: u8,
     /// Empty if everything was said already.
     text: String,
 }
 
 impl Failure {
     pub fn new(exit: Exit, text: impl Display) -> Self {
-        Self { exit, text: text.to_string() }
+        Self { exit, code: exit as u8, text: text.to_string() }
+    }
+
+    /// For a command that leaves with the code of a program it ran.
+    pub fn of_program(code: u8, text: impl Display) -> Self {
+        Self { code, ..Self::error(text) }
     }
 
     /// A wrong command line.
@@ -67,6 +73,6 @@ impl Failure {
             // Nobody is left to tell when standard error is gone.
             let _ = writeln!(io::stderr(), "Error: {}", self.text);
         }
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.code)
     }
 }

@@ -453,3 +453,35 @@ async fn what_a_proxy_cannot_do_is_said() {
     .await
     .unwrap();
 }
+
+#[tokio::test]
+async fn locks_and_elections_go_through() {
+    let cluster = Cluster::builder(Flavour::Quorate, 3).start().await.unwrap();
+    let proxy = Proxy::start(&cluster, &cluster.endpoints(), &[]).await;
+    let mut direct = cluster.client().await.unwrap();
+    let mut client = Client::connect([proxy.address()], None).await.unwrap();
+    let held = client.lock("job", None).await.unwrap();
+    let mut leaders = client.observe("president").await.unwrap();
+    let elected = client.campaign("president", "a", direct.lease_grant(600, None).await.unwrap().id()).await.unwrap();
+    let told = tokio::time::timeout(LIMIT, leaders.message()).await.unwrap().unwrap().unwrap();
+    assert_eq!(told.kv().unwrap().key(), elected.leader().unwrap().key());
+
+    // Who leaves the proxy while it waits leaves the member too.
+    let mut waiting = client.clone();
+    let call = tokio::spawn(async move { waiting.lock("job", None).await });
+    for (expected, ends) in [(2, true), (1, false)] {
+        wait::until("the contenders", LIMIT, async || {
+            let count = direct.get("job/", Some(GetOptions::new().with_prefix())).await.unwrap().count();
+            Ok(if count == expected { Look::Yes(()) } else { Look::NotYet(format!("{count}")) })
+        })
+        .await
+        .unwrap();
+        if ends {
+            call.abort();
+        }
+    }
+    client.unlock(held.key()).await.unwrap();
+    for flavour in [Flavour::Quorate, Flavour::Upstream] {
+        assert_eq!(run(&proxy.ctl(flavour), &["lock", "job", "echo", "held"]).await, "held\n");
+    }
+}

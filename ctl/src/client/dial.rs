@@ -14,6 +14,7 @@ use crate::globals::Globals;
 const MIN_KEEPALIVE_TIME: Duration = Duration::from_secs(10);
 
 /// One address of the cluster.
+#[derive(Clone)]
 pub struct Endpoint {
     name: String,
     target: tonic::transport::Endpoint,

@@ -5,6 +5,7 @@ mod credentials;
 mod dial;
 mod discover;
 mod error;
+mod renewals;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use credentials::{Credentials, ask_password};
 pub use dial::Endpoint;
 pub use discover::endpoints as discover_endpoints;
 pub use error::Error;
+pub use renewals::{Renewals, keep_alive};
 
 use crate::{globals::Globals, log, output::Json};
 use quorate_proto::etcdserverpb::AuthenticateRequest;
@@ -42,7 +44,9 @@ const DEFAULT_MAX_RECV_BYTES: usize = i32::MAX as usize;
 /// A channel that adds our metadata to each call.
 pub type AuthorizedChannel = InterceptedService<Channel, CallMetadata>;
 
-/// A client of one cluster. It connects when it is first used and stays with an endpoint until that one fails.
+/// A client of one cluster. It connects when it is first used and stays with an endpoint until that one fails. A clone goes on
+/// with the same connection.
+#[derive(Clone)]
 pub struct Client {
     endpoints: Vec<Endpoint>,
     /// Position in `endpoints`, and the connection to it.

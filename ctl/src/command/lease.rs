@@ -1,28 +1,14 @@
 //! `etcdctl lease`
 
-use std::time::Duration;
-
-use quorate_proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, lease_client::LeaseClient,
-};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until, timeout_at},
-};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use quorate_proto::etcdserverpb::{LeaseGrantRequest, LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest};
 
 use super::Session;
 use crate::{
-    client::{Client, Error},
+    client::{Client, Error, Renewals, keep_alive},
     failure::{Exit, Failure},
     go,
     output::{Format, Granted, KeptAlive, LeaseList, Revoked, TimeToLive, write_line},
 };
-
-/// Pause before a broken keep-alive stream is opened again.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(clap::Subcommand, Clone, Debug)]
 pub(super) enum Lease {
@@ -142,72 +128,12 @@ impl KeepAlive {
             }
             return session.output.print(&KeptAlive(reply));
         }
-        keep_until_gone(&session, &mut client, id).await?;
+        // Until the first answer nothing is known of the lease's time.
+        let first = client.deadline();
+        keep_alive(&mut client, id, first, |reply| session.output.print(&KeptAlive(reply))).await?;
         if session.output.format == Format::Simple {
             write_line(&format!("lease {id:016x} expired or revoked."))?;
         }
         Ok(())
     }
-}
-
-/// Renews at every third of the lease's time. Breaks of the connection are bridged as long as the lease may be alive.
-async fn keep_until_gone(session: &Session, client: &mut Client, id: i64) -> Result<(), Failure> {
-    // Until the first answer nothing is known of the lease's time.
-    let mut alive_until = client.deadline();
-    loop {
-        let Ok(mut renewals) = Renewals::open(client, id, alive_until).await else {
-            return Ok(());
-        };
-        loop {
-            match renewals.next(alive_until).await {
-                Ok(reply) if reply.ttl <= 0 => return Ok(()),
-                Ok(reply) => {
-                    let now = Instant::now();
-                    let ttl = Duration::from_secs(reply.ttl.unsigned_abs());
-                    session.output.print(&KeptAlive(reply))?;
-                    alive_until = now + ttl;
-                    sleep_until(now + ttl / 3).await;
-                    if renewals.request().await.is_err() {
-                        break;
-                    }
-                }
-                Err(Error::Deadline(_)) => return Ok(()),
-                Err(_) => break,
-            }
-        }
-        client.next_endpoint();
-        sleep_until((Instant::now() + RECONNECT_PAUSE).min(alive_until)).await;
-    }
-}
-
-/// A keep-alive stream of one lease with a request under way.
-struct Renewals {
-    id: i64,
-    requests: mpsc::Sender<LeaseKeepAliveRequest>,
-    replies: Streaming<LeaseKeepAliveResponse>,
-}
-
-impl Renewals {
-    async fn open(client: &mut Client, id: i64, deadline: Instant) -> Result<Self, Error> {
-        let channel = client.channel_until(deadline).await?;
-        let (requests, outgoing) = mpsc::channel(1);
-        requests.send(LeaseKeepAliveRequest { id }).await.map_err(|_| closed())?;
-        let mut lease = LeaseClient::new(channel);
-        let opened = lease.lease_keep_alive(ReceiverStream::new(outgoing));
-        let replies = timeout_at(deadline, opened).await.map_err(|_| Error::Deadline(None))??.into_inner();
-        Ok(Self { id, requests, replies })
-    }
-
-    async fn request(&self) -> Result<(), Error> {
-        self.requests.send(LeaseKeepAliveRequest { id: self.id }).await.map_err(|_| closed())
-    }
-
-    async fn next(&mut self, deadline: Instant) -> Result<LeaseKeepAliveResponse, Error> {
-        let reply = timeout_at(deadline, self.replies.message()).await.map_err(|_| Error::Deadline(None))??;
-        reply.ok_or_else(closed)
-    }
-}
-
-fn closed() -> Error {
-    Error::Status(tonic::Status::unavailable("the server closed the stream"))
 }

@@ -2,13 +2,16 @@
 
 mod alarm;
 mod compaction;
+mod concurrency;
 mod defrag;
 mod del;
+mod elect;
 mod endpoint;
 mod get;
 mod key_range;
 mod lease;
 mod line;
+mod lock;
 mod make_mirror;
 mod member;
 mod move_leader;
@@ -71,6 +74,8 @@ enum Command {
     /// Saves a member's data to a file
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    Lock(lock::Lock),
+    Elect(elect::Elect),
     MoveLeader(move_leader::MoveLeader),
     MakeMirror(make_mirror::MakeMirror),
     Version(version::Version),
@@ -129,6 +134,8 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
             Command::Alarm(alarm) => alarm.run(session).await,
             Command::Defrag(defrag) => defrag.run(session).await,
             Command::Snapshot(snapshot) => snapshot.run(session).await,
+            Command::Lock(lock) => lock.run(session).await,
+            Command::Elect(elect) => elect.run(session).await,
             Command::MoveLeader(move_leader) => move_leader.run(session).await,
             Command::MakeMirror(make_mirror) => make_mirror.run(session).await,
             Command::Version(version) => version.run(),

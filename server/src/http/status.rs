@@ -121,6 +121,27 @@ pub fn not_for_learner() -> Status {
     Status::new(Code::FailedPrecondition, "etcdserver: rpc not supported for learner")
 }
 
+/// What a service of etcd's answers that calls others inside the server: it passes on their texts, without their codes.
+pub fn of_inner_call(status: Status) -> Status {
+    Status::new(Code::Unknown, status.message())
+}
+
+pub fn session_expired() -> Status {
+    Status::new(Code::Unknown, "mutex: session is expired")
+}
+
+pub fn nobody_elected() -> Status {
+    Status::new(Code::Unknown, "election: no leader")
+}
+
+pub fn not_elected() -> Status {
+    Status::new(Code::Unknown, "election: not leader")
+}
+
+pub fn leader_not_given() -> Status {
+    Status::new(Code::Unknown, "\"leader\" field must be provided")
+}
+
 /// A part of etcd's API that this server does not have yet.
 pub fn not_there(what: &str) -> Status {
     Status::new(Code::Unimplemented, format!("etcdserver: {what} is not supported by this server yet"))

@@ -1,6 +1,7 @@
 //! The client port: decode, check limits, call, encode.
 
 mod cluster;
+mod concurrency;
 mod counted;
 mod health;
 mod kv;

@@ -13,12 +13,14 @@ use quorate_proto::served::etcdserverpb::kv_server::KvServer;
 use quorate_proto::served::etcdserverpb::lease_server::LeaseServer;
 use quorate_proto::served::etcdserverpb::maintenance_server::MaintenanceServer;
 use quorate_proto::served::etcdserverpb::watch_server::WatchServer;
+use quorate_proto::served::v3electionpb::election_server::ElectionServer;
+use quorate_proto::served::v3lockpb::lock_server::LockServer;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
 use super::member::Member;
-use super::{cluster, counted::Counted, health, kv, large_range, lease, maintenance, watch};
+use super::{cluster, concurrency, counted::Counted, health, kv, large_range, lease, maintenance, watch};
 use crate::duty::Lessor;
 use crate::http::{admin, status};
 use crate::metrics::Metrics;
@@ -43,6 +45,8 @@ pub struct Services {
     lease: LeaseServer<lease::Service>,
     cluster: ClusterServer<cluster::Service>,
     maintenance: MaintenanceServer<maintenance::Service>,
+    lock: LockServer<concurrency::LockService>,
+    election: ElectionServer<concurrency::ElectionService>,
     health: HealthServer<health::Service>,
     /// Health, metrics, version; not found for the rest. `None` where HTTP has listeners of its own.
     http: Option<Router>,
@@ -56,6 +60,11 @@ pub fn services(parts: Parts, http: Option<Router>) -> Services {
             $server::new($service).max_decoding_message_size(limit).max_encoding_message_size(i32::MAX as usize)
         };
     }
+    let inner = Arc::new(concurrency::Inner {
+        kv: kv::Service::new(member.clone()),
+        lease: lease::Service::new(member.clone(), lessor.clone()),
+        watch: watch.clone(),
+    });
     Services {
         metrics,
         kv: bounded!(KvServer, kv::Service::new(member.clone())),
@@ -63,6 +72,8 @@ pub fn services(parts: Parts, http: Option<Router>) -> Services {
         lease: bounded!(LeaseServer, lease::Service::new(member.clone(), lessor)),
         cluster: bounded!(ClusterServer, cluster::Service::new(member.clone())),
         maintenance: bounded!(MaintenanceServer, maintenance::Service::new(member.clone())),
+        lock: bounded!(LockServer, concurrency::LockService::new(inner.clone())),
+        election: bounded!(ElectionServer, concurrency::ElectionService::new(inner)),
         health: bounded!(HealthServer, health::Service),
         member,
         http,
@@ -94,6 +105,8 @@ impl Services {
             Some("etcdserverpb.Lease") => self.lease.clone().call(request),
             Some("etcdserverpb.Cluster") => self.cluster.clone().call(request),
             Some("etcdserverpb.Maintenance") => self.maintenance.clone().call(request),
+            Some("v3lockpb.Lock") => self.lock.clone().call(request),
+            Some("v3electionpb.Election") => self.election.clone().call(request),
             Some("grpc.health.v1.Health") => self.health.clone().call(request),
             _ => {
                 let refused = Status::unimplemented(format!("unknown service {}", service.unwrap_or_default()));
