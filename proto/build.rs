@@ -1,4 +1,5 @@
-//! Compiles the definitions three times, because a type belongs to one pass's options; see `src/lib.rs` for what each pass is for.
+//! Compiles the definitions three times, because a type belongs to one pass's options, and keeps some as they are; see
+//! `src/lib.rs` for what each is for.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -33,6 +34,18 @@ const SERVED: [&str; 5] = [
     "v3lockpb/v3lock.proto",
 ];
 
+/// The services whose methods have paths for HTTP.
+const DESCRIBED: [&str; 8] = [
+    "etcdserverpb/auth.proto",
+    "etcdserverpb/cluster.proto",
+    "etcdserverpb/kv.proto",
+    "etcdserverpb/lease.proto",
+    "etcdserverpb/maintenance.proto",
+    "etcdserverpb/watch.proto",
+    "v3electionpb/v3election.proto",
+    "v3lockpb/v3lock.proto",
+];
+
 const BOTH_SIDES: [&str; 2] = ["grpc/health/v1/health.proto", "quorate/peer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -47,14 +60,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     generate(servers, "served", &SERVED)?;
 
-    generate(tonic_prost_build::configure(), "both_sides", &BOTH_SIDES)
+    generate(tonic_prost_build::configure(), "both_sides", &BOTH_SIDES)?;
+    describe("described.bin", &DESCRIBED)
+}
+
+fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
+    Ok(PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR for build scripts")?))
 }
 
 fn generate(pass: tonic_prost_build::Builder, folder: &str, files: &[&str]) -> Result<(), Box<dyn Error>> {
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR for build scripts")?).join(folder);
+    let out = out_dir()?.join(folder);
     fs::create_dir_all(&out)?;
     let descriptors = protox::compile(files, [ROOT])?;
     // `Bytes` for every bytes field: a decoded request keeps slices of the receive buffer instead of copies.
     pass.bytes(".").out_dir(out).emit_rerun_if_changed(false).compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// Keeps the definitions themselves, with their options and comments, for who looks at them while running.
+fn describe(name: &str, files: &[&str]) -> Result<(), Box<dyn Error>> {
+    let mut compiler = protox::Compiler::new([ROOT])?;
+    compiler.include_imports(true).include_source_info(true).open_files(files)?;
+    fs::write(out_dir()?.join(name), compiler.encode_file_descriptor_set())?;
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! - [`kubernetes`]: a kube-apiserver whose etcd is a [`cluster`], and whole Kubernetes with nodes.
 //! - [`history`]: what clients saw, and whether that can be true.
 //! - [`transcript`]: outputs of two command lines, made comparable.
+//! - [`gateway`]: requests to the JSON gateway.
 //! - [`cost`]: processor time and memory of a process, for the bench.
 
 pub mod binaries;
@@ -16,6 +17,7 @@ pub mod cluster;
 pub mod cost;
 pub mod ctl;
 mod error;
+pub mod gateway;
 pub mod health;
 pub mod history;
 pub mod kubernetes;

@@ -34,6 +34,9 @@ package!(/** Records of the WAL. */ walpb, "plain", "walpb");
 package!(/** The standard health service. */ health, "both_sides", "grpc.health.v1");
 package!(/** What members say to each other. */ peer, "both_sides", "quorate.peer");
 
+/// A `FileDescriptorSet` of etcd's services: methods with their paths over HTTP, messages, and the comments on both.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/described.bin"));
+
 /// etcd's API with servers, where `mvccpb.KeyValue` is [`EncodedKeyValue`].
 pub mod served {
     package!(/** etcd's API and the requests in the log. */ etcdserverpb, "served", "etcdserverpb");

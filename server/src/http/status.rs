@@ -4,6 +4,7 @@
 
 use tonic::{Code, Status};
 
+use crate::http::gateway::JsonError;
 use crate::raft::{self, ChangeRefusal, StrictRefusal};
 use crate::store::{self, Refusal};
 
@@ -140,6 +141,16 @@ pub fn not_elected() -> Status {
 
 pub fn leader_not_given() -> Status {
     Status::new(Code::Unknown, "\"leader\" field must be provided")
+}
+
+/// A request over the JSON gateway that is no message.
+pub fn json(error: JsonError) -> Status {
+    match error {
+        JsonError::TooLarge(_) => Status::resource_exhausted(error.to_string()),
+        JsonError::Incomplete | JsonError::NoObject(_) | JsonError::NoMessage(_) | JsonError::Body(_) => {
+            Status::invalid_argument(error.to_string())
+        }
+    }
 }
 
 /// A part of etcd's API that this server does not have yet.

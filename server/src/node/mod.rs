@@ -19,7 +19,7 @@ use crate::data_folder::{self, DataFolder};
 use crate::dial::Dial;
 use crate::duty::{self, Lessor};
 use crate::http::listener::{self, Listener};
-use crate::http::{admin, client, peer};
+use crate::http::{admin, client, gateway, peer};
 use crate::last_words;
 use crate::metrics::Metrics;
 use crate::proxy::grpc;
@@ -56,6 +56,8 @@ pub enum Error {
     Security(#[from] security::Error),
     #[error(transparent)]
     Listen(#[from] listener::Error),
+    #[error("cannot serve the JSON gateway")]
+    Gateway(#[from] gateway::Error),
     #[error(transparent)]
     Raft(#[from] raft::StartError),
     #[error("cannot keep in {} that this is a proxy", path.display())]
@@ -86,6 +88,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         .map_err(|source| data_folder::Error::Tidy { path: folder.member().to_owned(), source })?;
     let security = Security::load(&config)?;
     let sockets = Sockets::bind(&config, &security).await?;
+    let gateway_routes = config.enable_grpc_gateway.then(gateway::Routes::load).transpose()?;
     let Some(parts) = open(&config, &folder, &metrics, &security.to_peers, &stop).await? else {
         return Ok(Ended::Stopped);
     };
@@ -132,7 +135,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
                 cluster_id = format!("{:x}", identified.cluster_id),
                 "published local member to cluster through raft"
             );
-            running.serve_clients(sockets.clients, sockets.client_http);
+            running.serve_clients(sockets.clients, sockets.client_http, gateway_routes);
             tracing::info!("ready to serve client requests");
             tokio::select! {
                 () = stop.cancelled() => Ended::Stopped,
@@ -377,17 +380,25 @@ impl Running {
         }
     }
 
-    fn serve_clients(&self, grpc: Vec<Listener>, http: Vec<Listener>) {
+    /// `gateway_routes`: `None` without the JSON gateway.
+    fn serve_clients(&self, grpc: Vec<Listener>, http: Vec<Listener>, gateway_routes: Option<gateway::Routes>) {
         let parts = client::Parts {
             member: self.member.clone(),
             lessor: self.lessor.clone(),
             watch: self.watch.clone(),
             metrics: self.metrics.clone(),
         };
-        let router = self.admin.client_router().merge(client::v2_members(self.member.clone()));
+        let mut services = client::services(parts);
+        let mut router = self.admin.client_router().merge(client::v2_members(self.member.clone()));
+        if let Some(routes) = gateway_routes {
+            let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+            router = router.merge(gateway::Gateway::new(routes, services.clone(), tasks, stop).router());
+        }
         let access = axum::middleware::from_fn_with_state(self.access.clone(), admin::check_access);
         let router = router.fallback(admin::not_found).layer(access);
-        let services = client::services(parts, http.is_empty().then(|| router.clone()));
+        if http.is_empty() {
+            services = services.with_http(router.clone());
+        }
         for listener in grpc {
             let services = services.clone();
             let serve = move |request, _: &Totals| services.serve(request);

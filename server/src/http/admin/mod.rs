@@ -119,7 +119,7 @@ pub async fn not_found() -> Response {
 }
 
 /// An error as Go's HTTP server writes it: text, a line end, and no sniffing.
-fn plain_error(status: StatusCode, text: &str) -> Response {
+pub(super) fn plain_error(status: StatusCode, text: &str) -> Response {
     let mut response = (status, format!("{text}\n")).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -35,7 +35,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
-/// gRPC by the path's service name, everything else to plain HTTP. One a listener; cheap to clone.
+/// gRPC by the path's service name, everything else to plain HTTP. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
     member: Member,
@@ -52,9 +52,10 @@ pub struct Services {
     http: Option<Router>,
 }
 
-pub fn services(parts: Parts, http: Option<Router>) -> Services {
+/// Without plain HTTP; see [`Services::with_http`].
+pub fn services(parts: Parts) -> Services {
     let Parts { member, lessor, watch, metrics } = parts;
-    let limit = member.limits().max_request_bytes.saturating_add(OVERHEAD_BYTES);
+    let limit = message_limit_bytes(&member);
     macro_rules! bounded {
         ($server:ident, $service:expr) => {
             $server::new($service).max_decoding_message_size(limit).max_encoding_message_size(i32::MAX as usize)
@@ -76,13 +77,26 @@ pub fn services(parts: Parts, http: Option<Router>) -> Services {
         election: bounded!(ElectionServer, concurrency::ElectionService::new(inner)),
         health: bounded!(HealthServer, health::Service),
         member,
-        http,
+        http: None,
     }
+}
+
+fn message_limit_bytes(member: &Member) -> usize {
+    member.limits().max_request_bytes.saturating_add(OVERHEAD_BYTES)
 }
 
 type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 impl Services {
+    pub fn with_http(self, http: Router) -> Self {
+        Self { http: Some(http), ..self }
+    }
+
+    /// Bytes of the largest request that is decoded.
+    pub fn message_limit_bytes(&self) -> usize {
+        message_limit_bytes(&self.member)
+    }
+
     pub fn serve(&self, request: Request<Incoming>) -> Answer {
         let is_grpc = request
             .headers()
@@ -91,7 +105,11 @@ impl Services {
         if is_grpc { self.call(request) } else { self.plain(request) }
     }
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
+    /// A gRPC request, whoever made it of what.
+    pub fn call<B>(&self, request: Request<B>) -> Answer
+    where
+        B: http_body::Body<Error: Into<tower::BoxError> + Send> + Send + 'static,
+    {
         let path = request.uri().path();
         let counted = Counted::start(self.metrics.rpcs.get(path));
         if let Err(refused) = self.admit(path, request.headers()) {
