@@ -1,6 +1,10 @@
 //! The flags that every command of etcdctl takes, and the `ETCDCTL_` variables that stand for them.
 
-use std::{ffi::OsString, time::Duration};
+use std::{
+    ffi::OsString,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 
@@ -113,6 +117,10 @@ pub struct Globals {
     #[arg(long, global = true, hide = true, default_value = "0", value_name = "BYTES", value_parser = go::parse_flag_int)]
     pub max_recv_bytes: i64,
 
+    /// The password that was asked for.
+    #[arg(skip)]
+    pub typed_password: Arc<OnceLock<String>>,
+
     /// `command_timeout` was set and isn't the default.
     #[arg(skip)]
     pub command_timeout_given: bool,
@@ -123,7 +131,13 @@ impl Globals {
     pub fn without_secrets(&self) -> Self {
         let hidden = |secret: &str| if secret.is_empty() { String::new() } else { "(hidden)".to_owned() };
         let user = self.user.split_once(':').map_or_else(|| self.user.clone(), |(name, _)| format!("{name}:(hidden)"));
-        Self { user, password: hidden(&self.password), auth_jwt_token: hidden(&self.auth_jwt_token), ..self.clone() }
+        Self {
+            user,
+            password: hidden(&self.password),
+            auth_jwt_token: hidden(&self.auth_jwt_token),
+            typed_password: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// What to print replies with.
@@ -224,5 +238,28 @@ fn warn_of_unknown(used: &[String]) {
     unknown.sort();
     for variable in unknown {
         log::warn("unrecognized environment variable", vec![("environment-variable", Json::from(variable))]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        globals: Globals,
+    }
+
+    #[test]
+    fn what_is_shown_has_no_secret() {
+        let line = ["etcdctl", "--user=root:hush", "--password=hush", "--auth-jwt-token=hush"];
+        let globals = Line::try_parse_from(line).unwrap().globals;
+        globals.typed_password.set("hush".to_owned()).unwrap();
+        let shown = format!("{:#?}", globals.without_secrets());
+        assert!(shown.contains("root:(hidden)"), "{shown}");
+        assert!(!shown.contains("hush"), "{shown}");
     }
 }

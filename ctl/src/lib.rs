@@ -5,8 +5,11 @@
 
 pub mod client;
 pub mod command;
+pub mod command_line;
+pub mod completion;
 pub mod failure;
 pub mod globals;
 pub mod go;
+mod key_range;
 pub mod log;
 pub mod output;

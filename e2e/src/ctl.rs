@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::Error;
 use crate::binaries::Flavour;
+use crate::terminal::{self, Answer};
 
 /// A command that takes longer is killed, unless [`Ctl::limit`] says otherwise.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -75,6 +76,16 @@ impl Ctl {
     /// Runs it with nothing on its standard input.
     pub async fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Output, Error> {
         self.run_with_input(arguments, "").await
+    }
+
+    /// Runs it on a terminal, where it asks for what the answers are for.
+    pub async fn run_on_terminal<A: AsRef<OsStr>>(&self, arguments: &[A], answers: &[Answer]) -> Result<Output, Error> {
+        let mut command = std::process::Command::new(&self.binary);
+        command.args(&self.first_arguments).args(arguments);
+        command.env_clear().env("HOME", std::env::temp_dir());
+        // Upstream's has stty hide what is typed.
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        terminal::run(command, answers).await
     }
 
     /// Runs it with a text on its standard input.

@@ -7,8 +7,8 @@
 //! - [`secured`]: a [`cluster`] with TLS everywhere.
 //! - [`kubernetes`]: a kube-apiserver whose etcd is a [`cluster`], and whole Kubernetes with nodes.
 //! - [`history`]: what clients saw, and whether that can be true.
-//! - [`transcript`]: outputs of two command lines, made comparable.
 //! - [`gateway`]: requests to the JSON gateway.
+//! - [`terminal`]: a terminal on which a tool asks. [`transcript`]: outputs of two command lines, made comparable.
 //! - [`cost`]: processor time and memory of a process, for the bench.
 
 pub mod binaries;
@@ -26,6 +26,7 @@ pub mod network;
 pub mod port;
 pub mod process;
 pub mod secured;
+pub mod terminal;
 pub mod transcript;
 pub mod wait;
 

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::ctl::{Ctl, Output};
+use crate::terminal::Answer;
 
 /// Names of JSON fields and columns whose numbers differ from run to run.
 const VARIABLE_FIELDS: [&str; 9] =
@@ -17,16 +18,23 @@ pub struct Step {
     /// Split at blanks; `_` in an argument stands for a blank.
     pub line: &'static str,
     pub input: &'static str,
+    /// If there are any, it runs on a terminal.
+    pub answers: &'static [Answer],
 }
 
 /// A step without input.
 pub const fn step(line: &'static str) -> Step {
-    Step { line, input: "" }
+    typed(line, "")
 }
 
 /// A step with text on its standard input.
 pub const fn typed(line: &'static str, input: &'static str) -> Step {
-    Step { line, input }
+    Step { line, input, answers: &[] }
+}
+
+/// A step on a terminal.
+pub const fn asked(line: &'static str, answers: &'static [Answer]) -> Step {
+    Step { line, input: "", answers }
 }
 
 /// Runs the steps one after the other and writes down the whole session, normalised.
@@ -34,7 +42,11 @@ pub async fn record(ctl: &Ctl, steps: &[Step]) -> Result<String, Error> {
     let mut session = String::new();
     for step in steps {
         let arguments: Vec<String> = step.line.split(' ').map(|argument| argument.replace('_', " ")).collect();
-        let Output { stdout, stderr, code } = ctl.run_with_input(&arguments, step.input).await?;
+        let output = match step.answers {
+            [] => ctl.run_with_input(&arguments, step.input).await?,
+            answers => ctl.run_on_terminal(&arguments, answers).await?,
+        };
+        let Output { stdout, stderr, code } = output;
         session += &format!("$ {}\n{}", step.line, normalise(&stdout));
         session += &normalise(&stderr).lines().map(|line| format!("! {line}\n")).collect::<String>();
         if code != 0 {
@@ -42,6 +54,26 @@ pub async fn record(ctl: &Ctl, steps: &[Step]) -> Result<String, Error> {
         }
     }
     Ok(session)
+}
+
+/// Without what is ours on purpose: the line with our own version, and help texts, which are made of our own words.
+fn comparable(step: &str) -> String {
+    let mut in_usage = false;
+    let lines = step.lines().filter(|line| {
+        in_usage = (in_usage || *line == "! Usage:") && !line.starts_with("[exit code");
+        !in_usage && !line.starts_with("Quorate version: ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The steps of a part whose output differs, side by side.
+pub fn difference(part: &str, expected: &str, got: &str) -> String {
+    let steps = |session: &str| session.split("$ ").map(comparable).collect::<Vec<_>>();
+    let mut differences = String::new();
+    for (expected, got) in steps(expected).iter().zip(steps(got)).filter(|(expected, got)| *expected != got) {
+        differences += &format!("--- {part}, expected:\n$ {expected}--- got:\n$ {got}\n");
+    }
+    differences
 }
 
 /// Replaces ids, addresses, durations and sizes; drops the client's log lines.
@@ -64,8 +96,8 @@ fn normal_line(line: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let end = if is_part(first) { rest.find(|c| !is_part(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
         let (word, after) = rest.split_at(end);
-        // Colons at a word's ends belong to the text around it: `"ID":7`, `lease 6a:`.
-        let bare = word.trim_matches(':');
+        // Colons at a word's ends and a sentence's full stop belong to the text around it: `"ID":7`, `lease 6a:`, `took 2ms.`
+        let bare = word.trim_matches(':').trim_end_matches('.');
         match replacement(bare, field) {
             Some(mark) => out += &word.replace(bare, mark),
             None => out += word,
@@ -129,6 +161,7 @@ mod tests {
             "ADDRESS is healthy: successfully committed proposal: took = DURATION",
         );
         check("http://127.0.0.1:4711, x", "http://ADDRESS, x");
+        check("took 9.315795ms. (x)", "took DURATION. (x)");
     }
 
     #[test]

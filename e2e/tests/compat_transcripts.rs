@@ -4,7 +4,7 @@
 use quorate_e2e::binaries::Flavour;
 use quorate_e2e::cluster::Cluster;
 use quorate_e2e::ctl::Ctl;
-use quorate_e2e::transcript::{Step, record, step, typed};
+use quorate_e2e::transcript::{Step, difference, record, step, typed};
 
 /// Keys, values and revisions in every output format.
 const KV: &[Step] = &[
@@ -118,26 +118,6 @@ async fn check(server: Flavour, client: Flavour) {
         differences.is_empty(),
         "etcdctl of {client} on a server of {server} differs from upstream:\n{differences}"
     );
-}
-
-/// Without what is ours on purpose: the line with our own version, and help texts, which are made of our own words.
-fn comparable(step: &str) -> String {
-    let mut in_usage = false;
-    let lines = step.lines().filter(|line| {
-        in_usage = (in_usage || *line == "! Usage:") && !line.starts_with("[exit code");
-        !in_usage && !line.starts_with("Quorate version: ")
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The steps whose output differs, side by side.
-fn difference(part: &str, expected: &str, got: &str) -> String {
-    let steps = |session: &str| session.split("$ ").map(comparable).collect::<Vec<_>>();
-    let mut differences = String::new();
-    for (expected, got) in steps(expected).iter().zip(steps(got)).filter(|(expected, got)| *expected != got) {
-        differences += &format!("--- {part}, expected:\n$ {expected}--- got:\n$ {got}\n");
-    }
-    differences
 }
 
 #[tokio::test]

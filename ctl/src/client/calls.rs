@@ -43,5 +43,22 @@ calls! {
     "Maintenance/Defragment" DefragmentRequest -> DefragmentResponse;
     "Maintenance/HashKV" HashKvRequest -> HashKvResponse, repeatable;
     "Maintenance/MoveLeader" MoveLeaderRequest -> MoveLeaderResponse;
+    "Maintenance/Downgrade" DowngradeRequest -> DowngradeResponse;
+    "Auth/AuthEnable" AuthEnableRequest -> AuthEnableResponse;
+    "Auth/AuthDisable" AuthDisableRequest -> AuthDisableResponse;
+    "Auth/AuthStatus" AuthStatusRequest -> AuthStatusResponse;
     "Auth/Authenticate" AuthenticateRequest -> AuthenticateResponse;
+    "Auth/UserAdd" AuthUserAddRequest -> AuthUserAddResponse;
+    "Auth/UserGet" AuthUserGetRequest -> AuthUserGetResponse, repeatable;
+    "Auth/UserList" AuthUserListRequest -> AuthUserListResponse, repeatable;
+    "Auth/UserDelete" AuthUserDeleteRequest -> AuthUserDeleteResponse;
+    "Auth/UserChangePassword" AuthUserChangePasswordRequest -> AuthUserChangePasswordResponse;
+    "Auth/UserGrantRole" AuthUserGrantRoleRequest -> AuthUserGrantRoleResponse;
+    "Auth/UserRevokeRole" AuthUserRevokeRoleRequest -> AuthUserRevokeRoleResponse;
+    "Auth/RoleAdd" AuthRoleAddRequest -> AuthRoleAddResponse;
+    "Auth/RoleGet" AuthRoleGetRequest -> AuthRoleGetResponse, repeatable;
+    "Auth/RoleList" AuthRoleListRequest -> AuthRoleListResponse, repeatable;
+    "Auth/RoleDelete" AuthRoleDeleteRequest -> AuthRoleDeleteResponse;
+    "Auth/RoleGrantPermission" AuthRoleGrantPermissionRequest -> AuthRoleGrantPermissionResponse;
+    "Auth/RoleRevokePermission" AuthRoleRevokePermissionRequest -> AuthRoleRevokePermissionResponse;
 }

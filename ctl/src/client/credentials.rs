@@ -1,6 +1,9 @@
 //! Who we are, from `--user`, `--password` and `--auth-jwt-token`.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    sync::OnceLock,
+};
 
 use super::Error;
 use crate::globals::Globals;
@@ -12,7 +15,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// A token wins over a user; a user without a password is asked for it.
+    /// A token wins over a user; a user without a password is asked for it. Without a name or a password there is nobody to be.
     pub fn from_flags(globals: &Globals) -> Result<Option<Self>, Error> {
         if !globals.auth_jwt_token.is_empty() {
             return Ok(Some(Self::Token(globals.auth_jwt_token.clone())));
@@ -25,27 +28,39 @@ impl Credentials {
         } else if let Some((name, password)) = globals.user.split_once(':') {
             (name.to_owned(), password.to_owned())
         } else {
-            (globals.user.clone(), ask_password("Password: ").map_err(Error::Password)?)
+            (globals.user.clone(), password_once(&globals.typed_password).map_err(Error::Password)?)
         };
+        if name.is_empty() || password.is_empty() {
+            return Ok(None);
+        }
         Ok(Some(Self::Password { name, password }))
     }
 }
 
-/// Asks on the terminal without echo, or takes the first line of standard input if that is none.
-pub fn ask_password(prompt: &str) -> io::Result<String> {
-    let stdin = io::stdin();
-    let silence = if stdin.is_terminal() {
-        write!(io::stderr(), "{prompt}")?;
-        Some(Silence::start()?)
-    } else {
-        None
-    };
-    let mut line = String::new();
-    stdin.lock().read_line(&mut line)?;
-    if silence.is_some() {
-        writeln!(io::stderr())?;
+/// A command with several clients asks once.
+fn password_once(typed: &OnceLock<String>) -> io::Result<String> {
+    if let Some(password) = typed.get() {
+        return Ok(password.clone());
     }
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = ask_password("Password: ")?;
+    Ok(typed.get_or_init(|| password).clone())
+}
+
+/// Takes a line of standard input, without echo if that is a terminal. As in etcdctl, the question is there in any case, and
+/// blanks around the answer don't count.
+pub fn ask_password(question: &str) -> io::Result<String> {
+    let stdin = io::stdin();
+    let mut out = io::stdout();
+    out.write_all(question.as_bytes())?;
+    out.flush()?;
+    let mut line = String::new();
+    {
+        let _silence = if stdin.is_terminal() { Some(Silence::start()?) } else { None };
+        stdin.lock().read_line(&mut line)?;
+    }
+    // The end of the line that was typed wasn't shown either.
+    writeln!(out)?;
+    Ok(line.trim().to_owned())
 }
 
 /// Keeps the terminal from showing what is typed, until it is dropped.

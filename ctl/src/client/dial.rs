@@ -4,7 +4,10 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use quorate_tls::client::{Connector, Settings, TlsStream};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tonic::transport::{Channel, Uri};
 
 use super::{Error, error::chain};
@@ -12,6 +15,9 @@ use crate::globals::Globals;
 
 /// Servers end connections that are probed more often than every 5 s; Go's gRPC raises shorter intervals to this too.
 const MIN_KEEPALIVE_TIME: Duration = Duration::from_secs(10);
+
+const DEFAULT_HTTP_PORT: u16 = 80;
+const DEFAULT_HTTPS_PORT: u16 = 443;
 
 /// One address of the cluster.
 #[derive(Clone)]
@@ -53,6 +59,17 @@ impl Endpoint {
         &self.name
     }
 
+    /// A connection without gRPC, and the address that it leads to.
+    pub(super) async fn stream(&self) -> io::Result<(Box<dyn Stream>, String)> {
+        let uri = self.target.uri().clone();
+        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let stream: Box<dyn Stream> = match &self.tls {
+            Some(tls) => Box::new(secured(tls.clone(), uri).await?.into_inner()),
+            None => Box::new(plain(&uri, DEFAULT_HTTP_PORT).await?),
+        };
+        Ok((stream, authority))
+    }
+
     pub(super) async fn connect(&self) -> Result<Channel, String> {
         let connected = match self.tls.clone() {
             None => self.target.connect().await,
@@ -65,11 +82,24 @@ impl Endpoint {
     }
 }
 
-async fn secured(tls: Arc<Connector>, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
+/// Bytes to and from a server.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+async fn plain(uri: &Uri, default_port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host(uri), uri.port_u16().unwrap_or(default_port))).await?;
     stream.set_nodelay(true)?;
-    let stream = tls.connect(host, stream).await.map_err(|error| {
+    Ok(stream)
+}
+
+async fn secured(tls: Arc<Connector>, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let stream = plain(&uri, DEFAULT_HTTPS_PORT).await?;
+    let stream = tls.connect(host(&uri), stream).await.map_err(|error| {
         io::Error::new(error.kind(), format!("transport: authentication handshake failed: {error}"))
     })?;
     Ok(TokioIo::new(stream))

@@ -59,6 +59,14 @@ impl Error {
         matches!(self, Self::Status(status) if status.code() == Code::Unavailable)
     }
 
+    /// What the server said.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Status(status) => Some(status.message()),
+            _ => None,
+        }
+    }
+
     /// For the log: with the code and what lies behind a time limit.
     pub(super) fn detail(&self) -> String {
         match self {

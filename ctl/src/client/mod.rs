@@ -5,18 +5,16 @@ mod credentials;
 mod dial;
 mod discover;
 mod error;
+mod fetch;
+mod metadata;
 mod renewals;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{
-    Request, Status,
-    client::Grpc,
-    codegen::http::uri::PathAndQuery,
-    metadata::{AsciiMetadataValue, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::Channel,
+    Request, client::Grpc, codegen::http::uri::PathAndQuery, metadata::AsciiMetadataValue,
+    service::interceptor::InterceptedService, transport::Channel,
 };
 use tonic_prost::ProstCodec;
 
@@ -25,6 +23,8 @@ pub use credentials::{Credentials, ask_password};
 pub use dial::Endpoint;
 pub use discover::endpoints as discover_endpoints;
 pub use error::Error;
+pub use fetch::fetch;
+pub use metadata::CallMetadata;
 pub use renewals::{Renewals, keep_alive};
 
 use crate::{globals::Globals, log, output::Json};
@@ -41,6 +41,11 @@ const DEFAULT_MAX_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// Largest reply unless `--max-recv-bytes` says otherwise.
 const DEFAULT_MAX_RECV_BYTES: usize = i32::MAX as usize;
 
+const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
+const NO_USER: &str = "etcdserver: user name is empty";
+const BAD_TOKEN: &str = "etcdserver: invalid auth token";
+const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
+
 /// A channel that adds our metadata to each call.
 pub type AuthorizedChannel = InterceptedService<Channel, CallMetadata>;
 
@@ -52,31 +57,19 @@ pub struct Client {
     /// Position in `endpoints`, and the connection to it.
     current: usize,
     channel: Option<Channel>,
+    login: Option<Login>,
     token: Option<AsciiMetadataValue>,
+    /// No stream has begun with the token yet.
+    token_is_new: bool,
     command_timeout: Duration,
     max_request_bytes: usize,
     max_recv_bytes: usize,
 }
 
-/// What goes with every call.
-#[derive(Clone, Default)]
-pub struct CallMetadata {
-    token: Option<AsciiMetadataValue>,
-    /// The server is to end the stream when it has lost its leader.
-    require_leader: bool,
-}
-
-impl Interceptor for CallMetadata {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let metadata = request.metadata_mut();
-        if let Some(token) = &self.token {
-            metadata.insert("token", token.clone());
-        }
-        if self.require_leader {
-            metadata.insert("hasleader", MetadataValue::from_static("true"));
-        }
-        Ok(request)
-    }
+/// What a token is asked for with.
+struct Login {
+    name: String,
+    password: String,
 }
 
 impl Client {
@@ -96,26 +89,43 @@ impl Client {
             endpoints,
             current: 0,
             channel: None,
+            login: None,
             token: None,
+            token_is_new: false,
             command_timeout: globals.command_timeout,
             max_request_bytes: limit(globals.max_request_bytes, DEFAULT_MAX_REQUEST_BYTES, "--max-request-bytes")?,
             max_recv_bytes: limit(globals.max_recv_bytes, DEFAULT_MAX_RECV_BYTES, "--max-recv-bytes")?,
         };
         match Credentials::from_flags(globals)? {
             None => {}
-            Some(Credentials::Token(token)) => client.token = Some(metadata_token(&token)?),
+            Some(Credentials::Token(token)) => client.token = Some(metadata::token(&token)?),
             Some(Credentials::Password { name, password }) => {
-                match client.call(AuthenticateRequest { name, password }).await {
-                    Ok(reply) => client.token = Some(metadata_token(&reply.token)?),
-                    // Then nobody needs a token.
-                    Err(Error::Status(status)) if status.message() == "etcdserver: authentication is not enabled" => {}
-                    // A server without the service has nobody to tell from others.
-                    Err(Error::Status(status)) if status.code() == tonic::Code::Unimplemented => {}
-                    Err(error) => return Err(Error::Login(Box::new(error))),
-                }
+                client.login = Some(Login { name, password });
+                let deadline = Instant::now() + globals.dial_timeout;
+                client.log_in_until(deadline).await.map_err(|error| Error::Login(Box::new(error)))?;
             }
         }
         Ok(client)
+    }
+
+    /// Gets a token, if there is a user to get it for.
+    async fn log_in_until(&mut self, deadline: Instant) -> Result<(), Error> {
+        let Some(Login { name, password }) = &self.login else { return Ok(()) };
+        let request = AuthenticateRequest { name: name.clone(), password: password.clone() };
+        // Whoever asks for a token shows none.
+        self.token = None;
+        match self.attempt_until(&request, deadline).await {
+            Ok(reply) => self.token = Some(metadata::token(&reply.token)?),
+            Err(error) => {
+                self.warn_of_failure(AuthenticateRequest::PATH, 0, &error);
+                if error.message() != Some(NOT_ENABLED) {
+                    return Err(error);
+                }
+                // Then nobody needs a token.
+            }
+        }
+        self.token_is_new = true;
+        Ok(())
     }
 
     /// Endpoints as the user wrote them.
@@ -136,25 +146,41 @@ impl Client {
             return Err(Error::TooLarge { bytes, limit: self.max_request_bytes });
         }
         for attempt in 0.. {
-            let result = match self.channel_until(deadline).await {
-                Ok(channel) => {
-                    let call = self.unary(channel, request.clone());
-                    timeout_at(deadline, call).await.map_err(|_| Error::Deadline(None)).flatten()
-                }
-                Err(error) => Err(error),
-            };
-            let error = match result {
+            let error = match self.attempt_until(&request, deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             self.warn_of_failure(C::PATH, attempt, &error);
-            if !(error.is_unavailable() && C::REPEATABLE && attempt + 1 < MAX_ATTEMPTS) {
+            if attempt + 1 >= MAX_ATTEMPTS {
+                return Err(error);
+            } else if self.needs_another_token(&error) {
+                self.log_in_until(deadline).await?;
+            } else if error.is_unavailable() && C::REPEATABLE {
+                self.next_endpoint();
+            } else {
                 return Err(error);
             }
-            self.next_endpoint();
             sleep(RETRY_PAUSE).await;
         }
         Err(Error::Deadline(None))
+    }
+
+    async fn attempt_until<C: Call>(&mut self, request: &C, deadline: Instant) -> Result<C::Reply, Error> {
+        let metadata = CallMetadata { token: self.token.clone(), require_leader: false };
+        let channel = self.connection_until(metadata, deadline).await?;
+        let call = self.unary(channel, request.clone());
+        timeout_at(deadline, call).await.map_err(|_| Error::Deadline(None)).flatten()
+    }
+
+    /// The server refused the call before it looked at it, because of a token that has run out, or that is older than the last
+    /// change of users and roles. A token that the user gave is all there is.
+    fn needs_another_token(&self, error: &Error) -> bool {
+        match error.message() {
+            Some(NO_USER) => self.login.is_some(),
+            // A client that is known by its certificate has no token, and has only to try again.
+            Some(BAD_TOKEN | OLD_REVISION) => self.login.is_some() || self.token.is_none(),
+            _ => false,
+        }
     }
 
     async fn unary<C: Call>(&self, channel: AuthorizedChannel, request: C) -> Result<C::Reply, Error> {
@@ -167,12 +193,26 @@ impl Client {
 
     /// A connection for a stream. Messages up to [`Client::max_recv_bytes`] are to be taken from it.
     pub async fn channel_until(&mut self, deadline: Instant) -> Result<AuthorizedChannel, Error> {
-        self.connection_until(CallMetadata { token: self.token.clone(), require_leader: false }, deadline).await
+        self.stream_channel_until(false, deadline).await
     }
 
     /// As [`Client::channel_until`], for streams that must not outlive the server's contact to a leader.
     pub async fn leader_channel_until(&mut self, deadline: Instant) -> Result<AuthorizedChannel, Error> {
-        self.connection_until(CallMetadata { token: self.token.clone(), require_leader: true }, deadline).await
+        self.stream_channel_until(true, deadline).await
+    }
+
+    /// Each stream begins with a token of its own: by the time that it is opened again the last one may have run out, and a
+    /// server says so in ways of its own for each kind of stream.
+    async fn stream_channel_until(
+        &mut self,
+        require_leader: bool,
+        deadline: Instant,
+    ) -> Result<AuthorizedChannel, Error> {
+        if !std::mem::take(&mut self.token_is_new) {
+            self.log_in_until(deadline).await?;
+            self.token_is_new = false;
+        }
+        self.connection_until(CallMetadata { token: self.token.clone(), require_leader }, deadline).await
     }
 
     pub fn max_recv_bytes(&self) -> usize {
@@ -241,8 +281,4 @@ fn limit(flag: i64, default: usize, name: &'static str) -> Result<usize, Error> 
         Ok(bytes) => Ok(bytes.min(DEFAULT_MAX_RECV_BYTES)),
         Err(_) => Err(Error::Negative(name)),
     }
-}
-
-fn metadata_token(token: &str) -> Result<AsciiMetadataValue, Error> {
-    token.parse().map_err(|_| Error::BadToken)
 }

@@ -4,8 +4,8 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Duration};
 
 use quorate_proto::etcdserverpb::DeleteRangeRequest;
 
-use super::{Session, key_range::KeyRange};
-use crate::{client::Client, failure::Failure, go};
+use super::Session;
+use crate::{client::Client, failure::Failure, go, key_range::KeyRange};
 
 /// Time to reconsider a range without `--range`.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(2);

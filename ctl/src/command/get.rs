@@ -9,11 +9,12 @@ use quorate_proto::etcdserverpb::{
 };
 use tokio::time::timeout_at;
 
-use super::{Session, key_range::KeyRange};
+use super::Session;
 use crate::{
     client::{Client, Error},
     failure::{Exit, Failure},
     go,
+    key_range::KeyRange,
     output::Format,
 };
 

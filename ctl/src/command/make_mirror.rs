@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,12 +19,13 @@ use quorate_proto::{
 };
 use tokio::time::Instant;
 
-use super::{Session, key_range::KeyRange, watch::stream::WatchStream};
+use super::{Session, watch::stream::WatchStream};
 use crate::{
     client::{self, Call, Client, Error},
     failure::Failure,
     globals::{self, Globals},
     go,
+    key_range::KeyRange,
     output::write_line,
 };
 
@@ -128,6 +129,7 @@ impl MakeMirror {
             key: self.dest_key.clone(),
             cacert: self.dest_cacert.clone(),
             user: self.dest_user.clone(),
+            typed_password: Arc::new(OnceLock::from(password.clone())),
             password,
             auth_jwt_token: String::new(),
             discovery_srv: String::new(),

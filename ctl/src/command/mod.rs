@@ -1,14 +1,16 @@
 //! The commands of etcdctl, one a file.
 
 mod alarm;
+mod auth;
+mod check;
 mod compaction;
 mod concurrency;
 mod defrag;
 mod del;
+mod downgrade;
 mod elect;
 mod endpoint;
 mod get;
-mod key_range;
 mod lease;
 mod line;
 mod lock;
@@ -17,21 +19,22 @@ mod member;
 mod move_leader;
 mod options;
 mod put;
+mod role;
 mod snapshot;
 mod txn;
+mod user;
 mod version;
 mod watch;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{
-    ArgAction, CommandFactory, Parser, Subcommand,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     client,
-    failure::{Exit, Failure},
+    command_line::{explain, print_help, with_go_flags},
+    completion::Completion,
+    failure::Failure,
     globals::{self, Globals, ParseError},
     output::Output,
 };
@@ -78,6 +81,22 @@ enum Command {
     Elect(elect::Elect),
     MoveLeader(move_leader::MoveLeader),
     MakeMirror(make_mirror::MakeMirror),
+    /// Enables and disables authentication
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    /// Adds, changes and deletes users, and grants them roles
+    #[command(subcommand)]
+    User(user::User),
+    /// Adds and deletes roles, and grants them permissions
+    #[command(subcommand)]
+    Role(role::Role),
+    /// Measures whether a cluster is fast and large enough
+    #[command(subcommand)]
+    Check(check::Check),
+    /// Begins and ends the downgrade of a cluster
+    #[command(subcommand)]
+    Downgrade(downgrade::Downgrade),
+    Completion(Completion),
     Version(version::Version),
     Options(options::Options),
 }
@@ -103,7 +122,7 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
     let (mut cli, matches) = match globals::parse::<Cli>(args, &command) {
         Ok(parsed) => parsed,
         Err(ParseError::Failure(failure)) => return Err(failure),
-        Err(ParseError::Clap(error)) => return explain(&error),
+        Err(ParseError::Clap(error)) => return explain(&command, &error),
     };
     let Some(command_given) = cli.command else {
         return print_help(command);
@@ -112,16 +131,31 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
     if cli.globals.debug {
         eprintln!("{:#?}", cli.globals.without_secrets());
     }
-    let mut session = Session { output: cli.globals.output()?, globals: cli.globals };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    match command_given {
+        Command::Completion(completion) => completion.run(command),
+        Command::Version(version) => version.run(),
+        Command::Options(options) => options.run(),
+        command_given => {
+            let session = Session { output: cli.globals.output()?, globals: cli.globals };
+            perform(command_given, session, ends_in_separator)
+        }
+    }
+}
+
+/// Runs a command that needs a cluster.
+fn perform(command: Command, mut session: Session, ends_in_separator: bool) -> Result<(), Failure> {
+    let mut runtime = match command {
+        // A single thread would measure itself.
+        Command::Check(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| Failure::error(format!("could not start the runtime: {error}")))?;
     runtime.block_on(async {
-        if !matches!(command_given, Command::Version(_) | Command::Options(_)) {
-            client::discover_endpoints(&mut session.globals).await?;
-        }
-        match command_given {
+        client::discover_endpoints(&mut session.globals).await?;
+        match command {
             Command::Get(get) => get.run(session).await,
             Command::Put(put) => put.run(session).await,
             Command::Del(del) => del.run(session).await,
@@ -138,85 +172,15 @@ fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
             Command::Elect(elect) => elect.run(session).await,
             Command::MoveLeader(move_leader) => move_leader.run(session).await,
             Command::MakeMirror(make_mirror) => make_mirror.run(session).await,
-            Command::Version(version) => version.run(),
-            Command::Options(options) => options.run(),
+            Command::Auth(auth) => auth.run(session).await,
+            Command::User(user) => user.run(session).await,
+            Command::Role(role) => role.run(session).await,
+            Command::Check(check) => check.run(session).await,
+            Command::Downgrade(downgrade) => downgrade.run(session).await,
+            // They need none, and have run.
+            Command::Completion(_) | Command::Version(_) | Command::Options(_) => Ok(()),
         }
     })
-}
-
-/// Flags as Go's flag library reads them: `--flag` and `--flag=false` for booleans, any value behind the others even if it
-/// starts with a dash, and the last one wins.
-fn with_go_flags(command: clap::Command) -> clap::Command {
-    command
-        .args_override_self(true)
-        .mut_args(|arg| match arg.get_action() {
-            ArgAction::SetTrue => arg
-                .action(ArgAction::Set)
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .default_value("false")
-                .hide_default_value(true)
-                .value_name("BOOL")
-                .hide_possible_values(true)
-                .value_parser(globals::parse_bool),
-            ArgAction::Set | ArgAction::Append if !arg.is_positional() && !arg.is_require_equals_set() => {
-                arg.allow_hyphen_values(true)
-            }
-            _ => arg,
-        })
-        .mut_subcommands(with_go_flags)
-}
-
-fn print_help(mut command: clap::Command) -> Result<(), Failure> {
-    crate::output::write(command.render_help().to_string().as_bytes())
-}
-
-/// Says what is wrong with the command line, in the words that etcdctl has for it, and how it is meant.
-fn explain(error: &clap::Error) -> Result<(), Failure> {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.as_str(),
-        _ => "",
-    };
-    let text = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return crate::output::write(error.render().to_string().as_bytes());
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            return crate::output::write(error.render().to_string().as_bytes());
-        }
-        ErrorKind::UnknownArgument => {
-            let flag = context(ContextKind::InvalidArg);
-            match flag.strip_prefix('-') {
-                Some(short) if !short.starts_with('-') => format!("unknown shorthand flag: '{short}' in {flag}"),
-                Some(_) => format!("unknown flag: {flag}"),
-                None => format!("unexpected argument {}", crate::go::quote(flag.as_bytes())),
-            }
-        }
-        ErrorKind::InvalidSubcommand => {
-            let name = crate::go::quote(context(ContextKind::InvalidSubcommand).as_bytes());
-            let parent = parent_command(error);
-            format!("unknown command {name} for \"{parent}\"\nRun '{parent} --help' for usage.")
-        }
-        ErrorKind::ValueValidation => {
-            let flag = context(ContextKind::InvalidArg).split([' ', '=', '[']).next().unwrap_or_default();
-            let value = crate::go::quote(context(ContextKind::InvalidValue).as_bytes());
-            let reason = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-            format!("invalid argument {value} for \"{flag}\" flag{reason}")
-        }
-        _ => error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(),
-    };
-    Err(Failure::new(Exit::Error, text))
-}
-
-/// The command that has no such subcommand, which clap says only in its usage line.
-fn parent_command(error: &clap::Error) -> String {
-    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
-        return "etcdctl".to_owned();
-    };
-    let usage = usage.to_string();
-    let words = usage.trim_start_matches("Usage:").split_whitespace();
-    words.take_while(|word| !word.starts_with(['<', '['])).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -276,6 +240,10 @@ mod tests {
                 "etcdctl member foo",
                 "unknown command \"foo\" for \"etcdctl member\"\nRun 'etcdctl member --help' for usage.",
             ),
+            (
+                "etcdctl memer",
+                "unknown command \"memer\" for \"etcdctl\"\n\nDid you mean this?\n\tmember\n\nRun 'etcdctl --help' for usage.",
+            ),
             ("etcdctl foo", "unknown command \"foo\" for \"etcdctl\"\nRun 'etcdctl --help' for usage."),
             (
                 "etcdctl get a --limit x",
@@ -283,7 +251,7 @@ mod tests {
             ),
         ] {
             let error = parse(line).err().unwrap();
-            assert_eq!(explain(&error).unwrap_err().text(), text);
+            assert_eq!(explain(&Cli::command(), &error).unwrap_err().text(), text);
         }
     }
 }

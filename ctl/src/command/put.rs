@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use quorate_proto::etcdserverpb::PutRequest;
 
-use super::{Session, key_range::to_bytes};
-use crate::{client::Client, failure::Failure, go};
+use super::Session;
+use crate::{client::Client, failure::Failure, go, key_range::to_bytes};
 
 /// Puts the given key into the store
 ///

@@ -1,6 +1,8 @@
 //! Printing of replies in the five formats of `--write-out`. A file a subject says how its replies look in each.
 
 mod alarm;
+mod auth;
+mod downgrade;
 mod endpoint;
 mod header;
 mod json;
@@ -14,6 +16,8 @@ mod watch;
 
 use std::io::{self, Write};
 
+pub use auth::{AuthChange, Role, User};
+pub use downgrade::Downgraded;
 pub use endpoint::{EndpointHashes, EndpointHealth, EndpointStatuses, Health, MovedLeader};
 pub use json::{Json, Object};
 pub use lease::{Granted, KeptAlive, LeaseList, Revoked, TimeToLive};

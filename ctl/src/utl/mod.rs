@@ -1,8 +1,11 @@
 //! The commands of etcdutl, one a file: work on files while no server runs.
 
+mod defrag;
 mod hash_kv;
+mod migrate;
 mod progress;
 mod restore;
+mod rewrite;
 mod snapshot;
 mod source;
 mod status;
@@ -10,14 +13,13 @@ mod version;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
-use clap::{
-    CommandFactory, Parser, Subcommand,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate_ctl::{
+    command_line::{explain, print_help, with_go_flags},
+    completion::Completion,
     failure::{Exit, Failure},
     go,
-    output::{self, Format, Output, Style},
+    output::{Format, Output, Style},
 };
 
 /// The command line.
@@ -32,7 +34,7 @@ struct Cli {
     #[arg(long, global = true, default_value = "10s", value_name = "DURATION", value_parser = go::parse_duration)]
     timeout: Duration,
 
-    /// Output format: simple, fields, json or table
+    /// Output format: simple, fields, json, protobuf or table
     #[arg(long, short = 'w', global = true, default_value = "simple", value_name = "FORMAT")]
     write_out: String,
 
@@ -46,6 +48,9 @@ enum Command {
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
     Hashkv(hash_kv::HashKv),
+    Defrag(defrag::Defrag),
+    Migrate(migrate::Migrate),
+    Completion(Completion),
     Version(version::Version),
 }
 
@@ -64,37 +69,26 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 fn parse_and_run(args: Vec<OsString>) -> Result<(), Failure> {
-    let Cli { timeout, write_out, command } = match Cli::try_parse_from(args) {
+    let program = with_go_flags(Cli::command());
+    let parsed = program.clone().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { timeout, write_out, command } = match parsed {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return explain(&program, &error),
     };
     let Some(command) = command else {
-        return Cli::command().print_help().map_err(Failure::error);
+        return print_help(program);
     };
-    let output = || Ok::<_, Failure>(Output { format: Format::parse(&write_out)?, style: Style::default() });
+    let session = || {
+        let output = Output { format: Format::parse(&write_out)?, style: Style::default() };
+        Ok::<_, Failure>(Session { output, lock_timeout: timeout })
+    };
     match command {
-        Command::Snapshot(snapshot) => snapshot.run(&Session { output: output()?, lock_timeout: timeout }),
-        Command::Hashkv(hash_kv) => hash_kv.run(&Session { output: output()?, lock_timeout: timeout }),
+        Command::Snapshot(snapshot) => snapshot.run(&session()?),
+        Command::Hashkv(hash_kv) => hash_kv.run(&session()?),
+        Command::Defrag(defrag) => defrag.run(&session()?),
+        Command::Migrate(migrate) => migrate.run(&session()?),
+        Command::Completion(completion) => completion.run(program),
         Command::Version(version) => version.run(),
-    }
-}
-
-/// Help that was asked for, or what is wrong with the command line.
-fn explain(error: &clap::Error) -> Result<(), Failure> {
-    let text = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            output::write(text.as_bytes())
-        }
-        ErrorKind::InvalidSubcommand => {
-            let name = match error.get(ContextKind::InvalidSubcommand) {
-                Some(ContextValue::String(name)) => name.as_str(),
-                _ => "",
-            };
-            let name = go::quote(name.as_bytes());
-            Err(failed(format!("unknown command {name} for \"etcdutl\"\nRun 'etcdutl --help' for usage.")))
-        }
-        _ => Err(failed(text.trim_start_matches("error: ").trim_end())),
     }
 }
 

@@ -18,9 +18,20 @@ const LOCK_RETRY: Duration = Duration::from_millis(50);
 pub(super) fn open_database(path: &str, lock_timeout: Duration) -> Result<Reader, Failure> {
     fs::metadata(path).map_err(|error| failed(format!("stat {path}: {}", go_text(&error))))?;
     let file = open(path)?;
-    wait_for_lock(&file, lock_timeout)
+    wait_for_lock(&file, File::try_lock_shared, lock_timeout)
         .map_err(|error| failed(format!("could not lock {path}: {}", go_text(&error))))?;
     Reader::new(file).map_err(|error| failed(describe(&error)))
+}
+
+/// Opens a database that will be replaced, and keeps everybody else out of it until the file is closed.
+pub(super) fn open_exclusively(path: &Path, lock_timeout: Duration) -> Result<File, String> {
+    let shown = path.display();
+    fs::metadata(path).map_err(|error| format!("stat {shown}: {}", go_text(&error)))?;
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.map_err(|error| format!("open {shown}: {}", go_text(&error)))?;
+    wait_for_lock(&file, File::try_lock, lock_timeout)
+        .map_err(|error| format!("could not lock {shown}: {}", go_text(&error)))?;
+    Ok(file)
 }
 
 pub(super) fn open(path: &str) -> Result<File, Failure> {
@@ -44,10 +55,10 @@ pub(super) fn go_text(error: &io::Error) -> String {
 }
 
 /// `limit` 0: no limit.
-fn wait_for_lock(file: &File, limit: Duration) -> io::Result<()> {
+fn wait_for_lock(file: &File, try_lock: fn(&File) -> Result<(), TryLockError>, limit: Duration) -> io::Result<()> {
     let start = Instant::now();
     loop {
-        match file.try_lock_shared() {
+        match try_lock(file) {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if !limit.is_zero() && start.elapsed() >= limit => {

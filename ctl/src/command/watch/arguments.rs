@@ -9,10 +9,7 @@ use bytes::Bytes;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::Options;
-use crate::{
-    command::{key_range::to_bytes, with_go_flags},
-    go,
-};
+use crate::{command_line::with_go_flags, go, key_range::to_bytes};
 
 pub(super) const SEPARATOR_ALONE: &str = "bad number of arguments (found separator --, but no commands)";
 const BAD_NUMBER: &str = "bad number of arguments";

@@ -16,11 +16,12 @@ use self::{
     arguments::{Environment, Target},
     stream::{Happening, WatchStream},
 };
-use super::{Session, key_range::KeyRange, line};
+use super::{Session, line};
 use crate::{
     client::Client,
     failure::{Exit, Failure},
     go,
+    key_range::KeyRange,
     output::{Format, Watched, kind_name, write_line},
 };
 

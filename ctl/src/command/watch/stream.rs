@@ -236,6 +236,10 @@ fn reason(response: &WatchResponse) -> String {
     if response.compact_revision != 0 {
         return "etcdserver: mvcc: required revision has been compacted".to_owned();
     }
+    // A watch that never began ends with the server's words alone, which may be a status of their own.
+    if response.watch_id == -1 && !response.cancel_reason.is_empty() {
+        return response.cancel_reason.clone();
+    }
     if response.cancel_reason.is_empty() {
         return "etcdserver: mvcc: required revision is a future revision".to_owned();
     }

@@ -8,6 +8,7 @@ use std::error::Error as _;
 
 use quorate_ctl::{
     failure::Failure,
+    go,
     log::{info, warn},
     output::Json,
 };
@@ -56,17 +57,21 @@ pub(super) struct Restore {
     skip_hash_check: bool,
 
     /// Without effect: the database isn't mapped into memory
-    #[arg(long, default_value = "0", value_name = "BYTES")]
+    #[arg(long, default_value = "0", value_name = "BYTES", value_parser = parse_count)]
     initial_memory_map_size: u64,
 
     /// How much to increase the latest revision, so that clients that saw a later one than the snapshot's don't see it fall
-    #[arg(long, default_value = "0", value_name = "REVISIONS")]
+    #[arg(long, default_value = "0", value_name = "REVISIONS", value_parser = parse_count)]
     bump_revision: u64,
 
     /// Mark the latest revision as compacted, so that clients notice; goes with --bump-revision
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
           hide_default_value = true, value_name = "BOOL", value_parser = quorate_ctl::globals::parse_bool)]
     mark_compacted: bool,
+}
+
+fn parse_count(text: &str) -> Result<u64, String> {
+    go::parse_uint(text, 10)
 }
 
 impl Restore {

@@ -1,4 +1,4 @@
-//! The keys that get, del and watch are about.
+//! The keys that commands are about.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
@@ -8,7 +8,7 @@ use crate::failure::Failure;
 
 /// A key with the end of its range; an empty end is the key alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyRange {
+pub(crate) struct KeyRange {
     pub key: Bytes,
     pub range_end: Bytes,
 }
@@ -16,13 +16,13 @@ pub(super) struct KeyRange {
 const ZERO: Bytes = Bytes::from_static(b"\0");
 
 /// An argument as the bytes it is.
-pub(super) fn to_bytes(arg: &OsStr) -> Bytes {
+pub(crate) fn to_bytes(arg: &OsStr) -> Bytes {
     Bytes::copy_from_slice(arg.as_bytes())
 }
 
 impl KeyRange {
     /// Reads the arguments of get and del with their flags.
-    pub(super) fn from_args(key: &OsStr, end: Option<&OsStr>, prefix: bool, from_key: bool) -> Result<Self, Failure> {
+    pub(crate) fn from_args(key: &OsStr, end: Option<&OsStr>, prefix: bool, from_key: bool) -> Result<Self, Failure> {
         if prefix && from_key {
             return Err(Failure::bad_args("`--prefix` and `--from-key` cannot be set at the same time, choose one"));
         }
@@ -45,7 +45,7 @@ impl KeyRange {
     }
 
     /// Every key that starts like this.
-    pub(super) fn with_prefix(key: Bytes) -> Self {
+    pub(crate) fn with_prefix(key: Bytes) -> Self {
         if key.is_empty() {
             return Self { key: ZERO, range_end: ZERO };
         }
@@ -55,7 +55,7 @@ impl KeyRange {
 }
 
 /// The first key behind all those with the prefix; behind a prefix of 0xff bytes there is none, and the range is open.
-fn prefix_end(prefix: &[u8]) -> Bytes {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Bytes {
     match prefix.iter().rposition(|byte| *byte < 0xff) {
         Some(last) => {
             let mut end = prefix[..=last].to_vec();
