@@ -123,6 +123,11 @@ pub fn to_duration(nanoseconds: i64) -> Option<Duration> {
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
+/// A duration as flags have it, if the text is one.
+pub fn duration(text: &str) -> Option<Duration> {
+    to_duration(parse_duration(text).ok()?)
+}
+
 /// A duration as Go prints it: `1h0m0s`, `1.5s`, `100ms`, `0s`.
 pub fn format_duration(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };

@@ -67,7 +67,7 @@ async fn by_time(raft: &raft::Handle, store: &Store, period: Duration) {
 async fn compact(raft: &raft::Handle, revision: i64) -> bool {
     let request = pb::CompactionRequest { revision, physical: false };
     let request = pb::InternalRaftRequest { compaction: Some(request), ..Default::default() };
-    match raft.propose(request).await {
+    match raft.propose_as_root(request).await {
         Ok(_) => {
             tracing::info!(revision, "completed auto compaction");
             true

@@ -160,7 +160,7 @@ impl Inner {
     async fn revoke(&self, id: i64) {
         let request = pb::LeaseRevokeRequest { id };
         let request = pb::InternalRaftRequest { lease_revoke: Some(request), ..Default::default() };
-        match self.raft.propose(request).await {
+        match self.raft.propose_as_root(request).await {
             Ok(_) | Err(raft::Error::Refused(_)) => {}
             // The next look tries again, here or on the next leader.
             Err(error) => {
@@ -172,7 +172,7 @@ impl Inner {
     async fn checkpoint(&self, checkpoints: Vec<pb::LeaseCheckpoint>) {
         let request = pb::LeaseCheckpointRequest { checkpoints };
         let request = pb::InternalRaftRequest { lease_checkpoint: Some(request), ..Default::default() };
-        if let Err(error) = self.raft.propose(request).await {
+        if let Err(error) = self.raft.propose_as_root(request).await {
             tracing::warn!(%error, "failed to record the remaining time of leases");
         }
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
+use super::secured::CommonName;
 pub use super::secured::{Endpoint, Secured};
 use super::socket::{Incoming, Io, Socket, is_tls};
 use crate::config::Url;
@@ -126,16 +127,16 @@ impl Listener {
             tasks.spawn(async move {
                 let connection = async {
                     match (stream, secured) {
-                        (Incoming::Tcp(stream), None) => server.serve(stream).await,
+                        (Incoming::Tcp(stream), None) => server.serve(stream, None).await,
                         (Incoming::Tcp(stream), Some(_)) if also_plain && !is_tls(&stream).await => {
-                            server.serve(stream).await;
+                            server.serve(stream, None).await;
                         }
                         (stream, Some(secured)) => {
-                            if let Some(stream) = secured.accept(stream, remote).await {
-                                server.serve(stream).await;
+                            if let Some((stream, name)) = secured.accept(stream, remote).await {
+                                server.serve(stream, name).await;
                             }
                         }
-                        (Incoming::Unix(stream), None) => server.serve(Box::new(stream) as Box<dyn Io>).await,
+                        (Incoming::Unix(stream), None) => server.serve(Box::new(stream) as Box<dyn Io>, None).await,
                     }
                 };
                 tokio::select! {
@@ -172,7 +173,7 @@ where
         + 'static,
 {
     /// Until the connection ends, or gracefully when `stop` comes.
-    async fn serve(self, stream: impl Io) {
+    async fn serve(self, stream: impl Io, name: Option<CommonName>) {
         let Self { options, service, meter, stop } = self;
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIME);
@@ -186,7 +187,12 @@ where
             .keep_alive_interval(options.keepalive_interval)
             .keep_alive_timeout(options.keepalive_timeout);
         let io = TokioIo::new(Metered::new(stream, meter.clone()));
-        let service = service_fn(move |request| service(request, &meter));
+        let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+            if let Some(name) = &name {
+                request.extensions_mut().insert(name.clone());
+            }
+            service(request, &meter)
+        });
         let connection = builder.serve_connection_with_upgrades(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {

@@ -24,8 +24,12 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// None for a connection that was refused.
-    pub async fn accept(&self, stream: Incoming, remote: Option<SocketAddr>) -> Option<Box<dyn Io>> {
+    /// The connection and the common name of its certificate, if it has shown one; none for a connection that was refused.
+    pub async fn accept(
+        &self,
+        stream: Incoming,
+        remote: Option<SocketAddr>,
+    ) -> Option<(Box<dyn Io>, Option<CommonName>)> {
         match self.acceptor.accept(stream).await {
             Ok(stream) => {
                 let names = Shown::by(&stream);
@@ -35,7 +39,9 @@ impl Secured {
                     self.refused(Some(remote), &names, &reason);
                     return None;
                 }
-                Some(Box::new(stream))
+                let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                let name = shown.and_then(quorate_tls::peer::common_name).map(|name| CommonName(name.into()));
+                Some((Box::new(stream), name))
             }
             Err(error) => {
                 self.refused(remote, &Shown::default(), &error);
@@ -65,6 +71,10 @@ impl Secured {
         }
     }
 }
+
+/// The common name of the certificate that a connection was made with; in the extensions of its requests.
+#[derive(Debug, Clone)]
+pub struct CommonName(pub Arc<str>);
 
 /// What the other end said about itself in the handshake.
 #[derive(Default)]

@@ -44,11 +44,46 @@ pub fn refusal(refusal: Refusal) -> Status {
         Refusal::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
         Refusal::NoSpace => return no_space(),
         Refusal::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
+        Refusal::Auth(reason) => return auth(reason),
         Refusal::NotSupported(what) => {
             return Status::new(Code::Unimplemented, format!("etcdserver: {what} is not supported"));
         }
     };
     Status::new(code, text)
+}
+
+pub fn auth(reason: store::auth::Refusal) -> Status {
+    use store::auth::Refusal;
+    let (code, text) = match reason {
+        Refusal::NotEnabled => (Code::FailedPrecondition, "etcdserver: authentication is not enabled"),
+        Refusal::RootUserMissing => (Code::FailedPrecondition, "etcdserver: root user does not exist"),
+        Refusal::RootRoleMissing => (Code::FailedPrecondition, "etcdserver: root user does not have root role"),
+        Refusal::UserEmpty => (Code::InvalidArgument, "etcdserver: user name is empty"),
+        Refusal::UserExists => (Code::FailedPrecondition, "etcdserver: user name already exists"),
+        Refusal::UserNotFound => (Code::FailedPrecondition, "etcdserver: user name not found"),
+        Refusal::RoleEmpty => (Code::InvalidArgument, "etcdserver: role name is empty"),
+        Refusal::RoleExists => (Code::FailedPrecondition, "etcdserver: role name already exists"),
+        Refusal::RoleNotFound => (Code::FailedPrecondition, "etcdserver: role name not found"),
+        Refusal::RoleNotGranted => (Code::FailedPrecondition, "etcdserver: role is not granted to the user"),
+        Refusal::PermissionNotGiven => (Code::InvalidArgument, "etcdserver: permission not given"),
+        Refusal::PermissionNotGranted => {
+            (Code::FailedPrecondition, "etcdserver: permission is not granted to the role")
+        }
+        Refusal::PermissionDenied => (Code::PermissionDenied, "etcdserver: permission denied"),
+        Refusal::Failed => (Code::InvalidArgument, "etcdserver: authentication failed, invalid user ID or password"),
+        Refusal::NoPasswordUser => {
+            (Code::Unknown, "auth: authentication failed, password was given for no password user")
+        }
+        Refusal::InvalidToken => (Code::Unauthenticated, "etcdserver: invalid auth token"),
+        Refusal::InvalidManagement => (Code::InvalidArgument, "etcdserver: invalid auth management"),
+        Refusal::OldRevision => (Code::InvalidArgument, "etcdserver: revision of auth store is old"),
+    };
+    Status::new(code, text)
+}
+
+/// A member that has only the public half of the key for tokens.
+pub fn verify_only() -> Status {
+    Status::new(Code::Unknown, "auth: token signing attempted with verify-only key")
 }
 
 pub fn no_space() -> Status {

@@ -18,6 +18,7 @@ use crate::config::{Config, Url};
 use crate::data_folder::{self, DataFolder};
 use crate::dial::Dial;
 use crate::duty::{self, Lessor};
+use crate::http::client::auth::{self, Authority};
 use crate::http::listener::{self, Listener};
 use crate::http::{admin, client, gateway, peer};
 use crate::last_words;
@@ -54,6 +55,8 @@ pub enum Error {
     LogMissing { member: PathBuf, wal: PathBuf },
     #[error(transparent)]
     Security(#[from] security::Error),
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     #[error(transparent)]
     Listen(#[from] listener::Error),
     #[error("cannot serve the JSON gateway")]
@@ -98,8 +101,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let options = raft_options(&config, &identified, security.to_peers, observer.clone());
     let raft = raft::start(options, wal.clone(), store.clone(), writer, &clock).await?;
     let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
-    let member =
-        client::Member::new(raft.clone(), store.clone(), client::Limits::of(&config), folder.member().to_owned());
+    let authority = Authority::new(&auth::Settings::of(&config))?;
+    let limits = client::Limits::of(&config);
+    let member = client::Member::new(raft.clone(), store.clone(), authority, limits, folder.member().to_owned());
     let running = Running::new(&config, member, lessor, metrics.clone(), observer);
 
     // Peers first: without them there is no quorum. Then metrics, so that a member that can't join can be observed.
@@ -419,9 +423,11 @@ impl Running {
         let version = duty::settle_cluster_version(raft.clone(), store.clone(), client::storage_version());
         let compaction = duty::compact_periodically(raft, store, config.auto_compaction);
         let stopped = stop.clone();
+        let member = self.member.clone();
         self.tasks.spawn(async move {
+            let tokens = member.authority().sweep(member.store());
             tokio::select! {
-                () = async { futures::join!(version, compaction); } => {}
+                () = async { futures::join!(version, compaction, tokens); } => {}
                 () = stopped.cancelled() => {}
             }
         });

@@ -20,7 +20,7 @@ use super::status::Status;
 use super::transport::{Identity, Traffic, Transport};
 use super::types::{self, TypeConfig};
 use crate::position::Position;
-use crate::store::{self, Store, apply};
+use crate::store::{self, Store, apply, auth::ROOT};
 use crate::wal::Wal;
 
 /// Entries that may be committed and not applied yet before new requests are refused; etcd's guard against overload.
@@ -102,6 +102,17 @@ impl Handle {
     /// A request that was handed to a leader is never proposed a second time, so an error other than `Refused`,
     /// `TooLarge` and `Overloaded` leaves open whether it took effect.
     pub async fn propose(&self, request: pb::InternalRaftRequest) -> Result<apply::Response, Error> {
+        self.0.propose(request).await
+    }
+
+    /// Proposes what the cluster does by itself; authentication has nothing against it.
+    pub async fn propose_as_root(&self, mut request: pb::InternalRaftRequest) -> Result<apply::Response, Error> {
+        let registry = self.0.store.auth();
+        if registry.enabled() {
+            let header = request.header.get_or_insert_default();
+            header.username = ROOT.to_owned();
+            header.auth_revision = registry.revision();
+        }
         self.0.propose(request).await
     }
 

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use super::auth;
 use crate::position::Position;
 
 /// A failure of the store.
@@ -24,6 +25,12 @@ pub enum Error {
     /// The folder cannot be used as asked; the text says what to do.
     #[error("{0}")]
     Folder(String),
+}
+
+impl From<auth::Refusal> for Error {
+    fn from(refusal: auth::Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
 }
 
 impl Error {
@@ -54,6 +61,8 @@ pub enum Refusal {
     /// A CORRUPT alarm is raised.
     #[error("corrupt cluster")]
     Corrupt,
+    #[error(transparent)]
+    Auth(#[from] auth::Refusal),
     /// A kind of request this store does not know, by its name.
     #[error("{0} is not supported")]
     NotSupported(&'static str),

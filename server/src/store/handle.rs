@@ -7,6 +7,7 @@ use quorate_proto::{membershippb::Attributes, served::etcdserverpb as pb};
 
 use super::{
     apply::Writer,
+    auth::{Registry, Tokens},
     backend::{Backend, Batch, Family, Rocks},
     cluster::Downgrade,
     error::Error,
@@ -176,6 +177,15 @@ impl Store {
     pub async fn wait_compaction(&self, revision: i64) {
         // Ends with an error only if the sender is gone, and we hold it.
         let _ = self.shared.finished.subscribe().wait_for(|finished| *finished >= revision).await;
+    }
+
+    /// Users and roles as of the last applied entry.
+    pub fn auth(&self) -> Arc<Registry> {
+        self.shared.auth()
+    }
+
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
     }
 
     /// Recent events, for watchers.

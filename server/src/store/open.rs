@@ -4,9 +4,11 @@ use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message;
+use quorate_proto::authpb::{Role, User};
 use quorate_proto::{leasepb, membershippb::Attributes, served::etcdserverpb as pb};
 
 use super::{
+    auth::{Registry, row},
     backend::{Backend, Family, View},
     cluster::Downgrade,
     error::Error,
@@ -25,6 +27,7 @@ pub(super) fn restore(backend: Arc<dyn Backend>) -> Result<State, Error> {
     restore_leases(&mut state, &*backend)?;
     restore_keys(&mut state, &*backend)?;
     restore_cluster(&mut state, &*backend)?;
+    restore_auth(&mut state, &*backend)?;
     // The last writes may be gone from the history: tombstones that compaction dropped.
     state.revision = state.revision.max(state.compacted).max(facts.map_or(1, |facts| facts.revision));
     state.count_rows(0);
@@ -110,6 +113,31 @@ fn restore_cluster(state: &mut State, backend: &dyn Backend) -> Result<(), Error
         state.alarms.raise(&pb::AlarmMember::decode(key).map_err(|_| damaged(Family::Alarm))?);
         Ok(())
     })
+}
+
+fn restore_auth(state: &mut State, backend: &dyn Backend) -> Result<(), Error> {
+    let mut registry = Registry::default();
+    if let Some(row) = backend.get(Family::Auth, row::ENABLED.as_bytes())? {
+        registry.enabled = row[..] == [1];
+    }
+    if let Some(row) = backend.get(Family::Auth, row::REVISION.as_bytes())? {
+        registry.revision = row[..].try_into().map(u64::from_be_bytes).map_err(|_| damaged(Family::Auth))?;
+    }
+    for_each(backend, Family::AuthUsers, |key, value| {
+        state.rows_bytes += row_bytes(Family::AuthUsers, key.len(), value.len());
+        let name = String::from_utf8(key.to_vec()).map_err(|_| damaged(Family::AuthUsers))?;
+        registry.users.insert(name, User::decode(value).map_err(|_| damaged(Family::AuthUsers))?);
+        Ok(())
+    })?;
+    for_each(backend, Family::AuthRoles, |key, value| {
+        state.rows_bytes += row_bytes(Family::AuthRoles, key.len(), value.len());
+        let name = String::from_utf8(key.to_vec()).map_err(|_| damaged(Family::AuthRoles))?;
+        registry.roles.insert(name, Role::decode(value).map_err(|_| damaged(Family::AuthRoles))?);
+        Ok(())
+    })?;
+    registry.derive_rights();
+    state.auth = Arc::new(registry);
+    Ok(())
 }
 
 /// Visits all rows of a family, until `each` fails.

@@ -5,10 +5,17 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
-use super::{options::Options, size::Size, snapshot::folder::Folder, state::State};
+use super::{
+    auth::{Registry, Tokens},
+    options::Options,
+    size::Size,
+    snapshot::folder::Folder,
+    state::State,
+};
 use crate::position::Position;
 
 pub(super) struct Shared {
@@ -18,6 +25,8 @@ pub(super) struct Shared {
     compacted: AtomicI64,
     total_bytes: AtomicI64,
     in_use_bytes: AtomicI64,
+    auth: ArcSwap<Registry>,
+    pub tokens: Arc<Tokens>,
     /// Known to be on disk.
     pub flushed: Mutex<Position>,
     /// [`State::finished`], to wait on.
@@ -34,6 +43,8 @@ impl Shared {
             compacted: AtomicI64::new(0),
             total_bytes: AtomicI64::new(0),
             in_use_bytes: AtomicI64::new(0),
+            auth: ArcSwap::new(state.auth.clone()),
+            tokens: state.tokens.clone(),
             flushed: Mutex::new(state.applied),
             finished: watch::Sender::new(state.finished),
             state: RwLock::new(state),
@@ -58,11 +69,18 @@ impl Shared {
         self.total_bytes.store(size.total, Ordering::Release);
         self.in_use_bytes.store(size.in_use, Ordering::Release);
         self.compacted.store(state.compacted, Ordering::Release);
+        if !Arc::ptr_eq(&self.auth.load(), &state.auth) {
+            self.auth.store(state.auth.clone());
+        }
         self.revision.store(state.revision, Ordering::Release);
     }
 
     pub(super) fn revision(&self) -> i64 {
         self.revision.load(Ordering::Acquire)
+    }
+
+    pub(super) fn auth(&self) -> Arc<Registry> {
+        self.auth.load_full()
     }
 
     pub(super) fn compacted(&self) -> i64 {

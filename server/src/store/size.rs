@@ -20,10 +20,10 @@ pub struct Size {
     pub in_use: i64,
 }
 
-/// What one row adds to the sum behind [`Size`]. Meta rows are few and stand in the size of an empty database.
+/// What one row adds to the sum behind [`Size`]. The store's own facts are few and stand in the size of an empty database.
 pub(super) fn row_bytes(family: Family, key: usize, value: usize) -> i64 {
     match family {
-        Family::Meta => 0,
+        Family::Meta | Family::Auth => 0,
         _ => ROW_OVERHEAD_BYTES + key as i64 + value as i64,
     }
 }

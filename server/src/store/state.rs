@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     alarm::Alarms,
+    auth::{Registry, Tokens},
     backend::Backend,
     cluster::Cluster,
     error::{Error, Refusal},
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub leases: Leases,
     pub alarms: Alarms,
     pub cluster: Cluster,
+    pub auth: Arc<Registry>,
+    pub tokens: Arc<Tokens>,
     /// Sum of [`size::row_bytes`].
     pub rows_bytes: i64,
     /// [`Size::total`].
@@ -54,6 +57,8 @@ impl State {
             leases: Leases::default(),
             alarms: Alarms::default(),
             cluster: Cluster::default(),
+            auth: Arc::default(),
+            tokens: Arc::default(),
             rows_bytes: 0,
             total_bytes: 0,
             generation: 0,

@@ -4,10 +4,12 @@ use quorate_proto::served::etcdserverpb as pb;
 use quorate_proto::served::etcdserverpb::kv_server::Kv;
 use tonic::{Request, Response, Status};
 
+use super::auth::Credentials;
 use super::member::Member;
 use super::{kv_check, large_range, quota, range_stream};
 use crate::http::status;
 use crate::store::apply;
+use crate::store::auth::{Caller, Registry};
 
 /// A range that may return more pairs than this is read on a thread of its own, not on the one that serves everybody.
 const INLINE_RANGE_KEYS: i64 = 1000;
@@ -19,10 +21,6 @@ pub struct Service {
 impl Service {
     pub fn new(member: Member) -> Self {
         Self { member }
-    }
-
-    async fn propose(&self, request: pb::InternalRaftRequest) -> Result<apply::Response, Status> {
-        self.member.raft().propose(request).await.map_err(status::raft)
     }
 
     async fn read(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
@@ -49,7 +47,7 @@ impl Kv for Service {
     type RangeStreamStream = range_stream::Chunks;
 
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         kv_check::range(&request)?;
         if !request.serializable {
             if self.member.raft().is_learner() {
@@ -57,7 +55,10 @@ impl Kv for Service {
             }
             self.member.raft().read_barrier().await.map_err(status::raft)?;
         }
+        let may = |caller: &Caller, registry: &Registry| caller.may_read(registry, &request.key, &request.range_end);
+        let permit = self.member.permit(&credentials, may).await?;
         let mut response = self.read(request).await?;
+        permit.confirm(&self.member)?;
         self.member.complete(&mut response.header);
         large_range::answer(response)
     }
@@ -66,20 +67,23 @@ impl Kv for Service {
         &self,
         request: Request<pb::RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         kv_check::range_stream(&request)?;
         if !request.serializable {
             self.member.raft().read_barrier().await.map_err(status::raft)?;
         }
+        let may = |caller: &Caller, registry: &Registry| caller.may_read(registry, &request.key, &request.range_end);
+        self.member.permit(&credentials, may).await?.confirm(&self.member)?;
         Ok(Response::new(range_stream::start(self.member.clone(), request)))
     }
 
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         kv_check::put(&request)?;
         self.member.check_quota(quota::put(&request)).await?;
         let request = pb::InternalRaftRequest { put: Some(request), ..Default::default() };
-        let apply::Response::Put(mut response) = self.propose(request).await? else { return Err(mismatch()) };
+        let response = self.member.propose(&credentials, request).await?;
+        let apply::Response::Put(mut response) = response else { return Err(mismatch()) };
         self.member.complete(&mut response.header);
         Ok(Response::new(response))
     }
@@ -88,32 +92,37 @@ impl Kv for Service {
         &self,
         request: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         kv_check::delete_range(&request)?;
         let request = pb::InternalRaftRequest { delete_range: Some(request), ..Default::default() };
-        let apply::Response::DeleteRange(mut response) = self.propose(request).await? else {
-            return Err(mismatch());
-        };
+        let response = self.member.propose(&credentials, request).await?;
+        let apply::Response::DeleteRange(mut response) = response else { return Err(mismatch()) };
         self.member.complete(&mut response.header);
         Ok(Response::new(response))
     }
 
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         kv_check::txn(&request, self.member.limits().max_txn_ops)?;
         let mut response = if kv_check::is_read_only(&request) {
             if !kv_check::is_serializable(&request) {
                 self.member.raft().read_barrier().await.map_err(status::raft)?;
             }
+            // It hangs nothing on leases.
+            let may = |caller: &Caller, registry: &Registry| caller.may_txn(registry, &request, &|_| Vec::new());
+            let permit = self.member.permit(&credentials, may).await?;
             let store = self.member.store().clone();
-            tokio::task::spawn_blocking(move || store.read_txn(&request))
+            let response = tokio::task::spawn_blocking(move || store.read_txn(&request))
                 .await
                 .map_err(|error| Status::internal(error.to_string()))?
-                .map_err(status::store)?
+                .map_err(status::store)?;
+            permit.confirm(&self.member)?;
+            response
         } else {
             self.member.check_quota(quota::txn(&request)).await?;
             let request = pb::InternalRaftRequest { txn: Some(request), ..Default::default() };
-            let apply::Response::Txn(response) = self.propose(request).await? else { return Err(mismatch()) };
+            let response = self.member.propose(&credentials, request).await?;
+            let apply::Response::Txn(response) = response else { return Err(mismatch()) };
             response
         };
         self.member.complete(&mut response.header);
@@ -124,9 +133,10 @@ impl Kv for Service {
         &self,
         request: Request<pb::CompactionRequest>,
     ) -> Result<Response<pb::CompactionResponse>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         let internal = pb::InternalRaftRequest { compaction: Some(request), ..Default::default() };
-        let apply::Response::Compaction(mut response) = self.propose(internal).await? else { return Err(mismatch()) };
+        let response = self.member.propose(&credentials, internal).await?;
+        let apply::Response::Compaction(mut response) = response else { return Err(mismatch()) };
         if request.physical {
             self.member.store().wait_compaction(request.revision).await;
         }

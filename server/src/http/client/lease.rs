@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use quorate_proto::peer::{self, peer_client::PeerClient};
 use quorate_proto::served::etcdserverpb as pb;
@@ -10,10 +11,12 @@ use quorate_proto::served::etcdserverpb::lease_server::Lease;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::auth::Credentials;
 use super::member::Member;
 use super::quota;
 use crate::duty::Lessor;
 use crate::http::status;
+use crate::store::auth::{Caller, Registry};
 use crate::store::{Refusal, apply};
 
 /// A member that has no leader yet asks again after this.
@@ -28,6 +31,10 @@ impl Service {
     pub fn new(member: Member, lessor: Lessor) -> Self {
         Self { member, lessor }
     }
+}
+
+fn keys_of(member: &Member, lease: i64) -> Vec<Bytes> {
+    member.store().lease(lease).map(|lease| lease.keys).unwrap_or_default()
 }
 
 /// What only the leader can answer about a lease.
@@ -90,7 +97,7 @@ impl Lease for Service {
         &self,
         request: Request<pb::LeaseGrantRequest>,
     ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
-        let mut request = request.into_inner();
+        let (credentials, mut request) = Credentials::split(request);
         if request.ttl > crate::store::lease::MAX_TTL_SECONDS {
             return Err(status::refusal(Refusal::LeaseTtlTooLarge));
         }
@@ -101,7 +108,7 @@ impl Lease for Service {
         }
         self.member.check_quota(quota::LEASE_BYTES).await?;
         let request = pb::InternalRaftRequest { lease_grant: Some(request), ..Default::default() };
-        let response = self.member.raft().propose(request).await.map_err(status::raft)?;
+        let response = self.member.propose(&credentials, request).await?;
         let apply::Response::LeaseGrant(mut response) = response else {
             return Err(Status::internal("etcdserver: the reply does not belong to the request"));
         };
@@ -113,8 +120,9 @@ impl Lease for Service {
         &self,
         request: Request<pb::LeaseRevokeRequest>,
     ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
-        let request = pb::InternalRaftRequest { lease_revoke: Some(request.into_inner()), ..Default::default() };
-        let response = self.member.raft().propose(request).await.map_err(status::raft)?;
+        let (credentials, request) = Credentials::split(request);
+        let request = pb::InternalRaftRequest { lease_revoke: Some(request), ..Default::default() };
+        let response = self.member.propose(&credentials, request).await?;
         let apply::Response::LeaseRevoke(mut response) = response else {
             return Err(Status::internal("etcdserver: the reply does not belong to the request"));
         };
@@ -127,10 +135,16 @@ impl Lease for Service {
         request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let (member, lessor) = (self.member.clone(), self.lessor.clone());
-        let responses = request.into_inner().then(move |request| {
-            let (member, lessor) = (member.clone(), lessor.clone());
+        let (credentials, requests) = Credentials::split(request);
+        let responses = requests.then(move |request| {
+            let (member, lessor, credentials) = (member.clone(), lessor.clone(), credentials.clone());
             async move {
                 let id = request?.id;
+                let may = |caller: &Caller, registry: &Registry| {
+                    caller.may_call(registry)?;
+                    caller.may_write_all(registry, &keys_of(&member, id))
+                };
+                member.permit(&credentials, may).await?.confirm(&member)?;
                 // The header says what was known when the renewal was asked for.
                 let header = Some(member.header(member.store().revision()));
                 let ttl = ask(&member, &lessor, Question::Renew(id)).await?;
@@ -144,15 +158,22 @@ impl Lease for Service {
         &self,
         request: Request<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
-        let request = request.into_inner();
+        let (credentials, request) = Credentials::split(request);
         let id = request.id;
         // A member that lags must not deny a lease that was granted before the call.
         self.member.raft().read_barrier().await.map_err(status::raft)?;
+        let may = |caller: &Caller, registry: &Registry| {
+            caller.may_call(registry)?;
+            let shown = if request.keys { keys_of(&self.member, id) } else { Vec::new() };
+            caller.may_read_all(registry, &shown)
+        };
+        let permit = self.member.permit(&credentials, may).await?;
         let header = Some(self.member.header(self.member.store().revision()));
         let Some(lease) = self.member.store().lease(id) else {
             return Ok(Response::new(pb::LeaseTimeToLiveResponse { header, id, ttl: -1, ..Default::default() }));
         };
         let ttl = ask(&self.member, &self.lessor, Question::Remaining(id)).await?;
+        permit.confirm(&self.member)?;
         if ttl < 0 {
             return Ok(Response::new(pb::LeaseTimeToLiveResponse { header, id, ttl: -1, ..Default::default() }));
         }
@@ -162,10 +183,18 @@ impl Lease for Service {
 
     async fn lease_leases(
         &self,
-        _: Request<pb::LeaseLeasesRequest>,
+        request: Request<pb::LeaseLeasesRequest>,
     ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
+        let (credentials, _) = Credentials::split(request);
+        let ids = self.member.store().leases();
+        let may = |caller: &Caller, registry: &Registry| {
+            caller.may_call(registry)?;
+            let may_see = |id: &i64| caller.may_read_all(registry, &keys_of(&self.member, *id));
+            if registry.enabled() { ids.iter().try_for_each(may_see) } else { Ok(()) }
+        };
+        self.member.permit(&credentials, may).await?.confirm(&self.member)?;
         let header = Some(self.member.header(self.member.store().revision()));
-        let leases = self.member.store().leases().into_iter().map(|id| pb::LeaseStatus { id }).collect();
+        let leases = ids.into_iter().map(|id| pb::LeaseStatus { id }).collect();
         Ok(Response::new(pb::LeaseLeasesResponse { header, leases }))
     }
 }

@@ -5,12 +5,14 @@ use quorate_proto::served::etcdserverpb::alarm_request::AlarmAction;
 use quorate_proto::served::etcdserverpb::maintenance_server::Maintenance;
 use tonic::{Request, Response, Status};
 
+use super::auth::Credentials;
 use super::member::Member;
 use super::snapshot;
 use crate::background;
 use crate::config::API_VERSION;
 use crate::http::status;
 use crate::store::apply;
+use crate::store::auth::Caller;
 
 pub struct Service {
     member: Member,
@@ -19,6 +21,20 @@ pub struct Service {
 impl Service {
     pub fn new(member: Member) -> Self {
         Self { member }
+    }
+
+    /// The message of a request that only administrators may make.
+    async fn administered<T>(&self, request: Request<T>) -> Result<T, Status> {
+        let (credentials, message) = Credentials::split(request);
+        self.member.permit(&credentials, Caller::may_administer).await?.confirm(&self.member)?;
+        Ok(message)
+    }
+
+    /// The message of a request that any user may make.
+    async fn authenticated<T>(&self, request: Request<T>) -> Result<T, Status> {
+        let (credentials, message) = Credentials::split(request);
+        self.member.permit(&credentials, Caller::may_call).await?.confirm(&self.member)?;
+        Ok(message)
     }
 
     /// Long work on the store, away from the thread that serves everybody.
@@ -52,8 +68,9 @@ impl Maintenance for Service {
     type SnapshotStream = snapshot::Pieces;
 
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
-        let request = request.into_inner();
-        let mut response = if request.action == AlarmAction::Get as i32 {
+        let asks = request.get_ref().action == AlarmAction::Get as i32;
+        let request = if asks { self.authenticated(request).await? } else { self.administered(request).await? };
+        let mut response = if asks {
             let wanted = request.alarm;
             let alarms = self
                 .member
@@ -76,7 +93,8 @@ impl Maintenance for Service {
         Ok(Response::new(response))
     }
 
-    async fn status(&self, _: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
+    async fn status(&self, request: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
+        self.authenticated(request).await?;
         let raft = self.member.raft().status();
         let size = self.member.store().size();
         let downgrade = self.member.store().downgrade();
@@ -101,21 +119,26 @@ impl Maintenance for Service {
         }))
     }
 
-    async fn defragment(&self, _: Request<pb::DefragmentRequest>) -> Result<Response<pb::DefragmentResponse>, Status> {
+    async fn defragment(
+        &self,
+        request: Request<pb::DefragmentRequest>,
+    ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.administered(request).await?;
         tracing::info!("starting defragment");
         self.on_store(crate::store::Store::defragment).await?;
         tracing::info!("finished defragment");
         Ok(Response::new(pb::DefragmentResponse { header: None }))
     }
 
-    async fn hash(&self, _: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+    async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+        self.administered(request).await?;
         let hash = self.on_store(crate::store::Store::hash).await?;
         let header = self.member.header(self.member.store().revision());
         Ok(Response::new(pb::HashResponse { header: Some(header), hash }))
     }
 
     async fn hash_kv(&self, request: Request<pb::HashKvRequest>) -> Result<Response<pb::HashKvResponse>, Status> {
-        let revision = request.into_inner().revision;
+        let revision = self.administered(request).await?.revision;
         let hashed = self.on_store(move |store| store.hash_kv(revision)).await?;
         let header = self.member.header(hashed.revision);
         Ok(Response::new(pb::HashKvResponse {
@@ -126,7 +149,8 @@ impl Maintenance for Service {
         }))
     }
 
-    async fn snapshot(&self, _: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+    async fn snapshot(&self, request: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.administered(request).await?;
         snapshot::start(&self.member).await.map(Response::new)
     }
 
@@ -134,13 +158,17 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        let target = request.into_inner().target_id;
+        let target = self.administered(request).await?.target_id;
         let raft = self.member.raft();
         raft.move_leader(target, raft.request_timeout()).await.map_err(status::raft)?;
         Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 
-    async fn downgrade(&self, _: Request<pb::DowngradeRequest>) -> Result<Response<pb::DowngradeResponse>, Status> {
+    async fn downgrade(
+        &self,
+        request: Request<pb::DowngradeRequest>,
+    ) -> Result<Response<pb::DowngradeResponse>, Status> {
+        self.administered(request).await?;
         Err(status::not_there("downgrading"))
     }
 }

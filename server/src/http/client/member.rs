@@ -6,10 +6,12 @@ use std::sync::Arc;
 use quorate_proto::served::etcdserverpb as pb;
 use tonic::Status;
 
+use super::auth::{Authority, Credentials};
 use crate::config::Config;
 use crate::http::status;
 use crate::raft;
-use crate::store::Store;
+use crate::store::auth::{Caller, Refusal, Registry};
+use crate::store::{self, Store, apply};
 
 /// Cheap to clone; shared by the client services.
 #[derive(Clone)]
@@ -18,6 +20,7 @@ pub struct Member(Arc<Parts>);
 struct Parts {
     raft: raft::Handle,
     store: Store,
+    authority: Authority,
     limits: Limits,
     snapshot_dir: PathBuf,
 }
@@ -49,8 +52,8 @@ impl Limits {
 
 impl Member {
     /// `snapshot_dir`: where files for clients are prepared.
-    pub fn new(raft: raft::Handle, store: Store, limits: Limits, snapshot_dir: PathBuf) -> Self {
-        Self(Arc::new(Parts { raft, store, limits, snapshot_dir }))
+    pub fn new(raft: raft::Handle, store: Store, authority: Authority, limits: Limits, snapshot_dir: PathBuf) -> Self {
+        Self(Arc::new(Parts { raft, store, authority, limits, snapshot_dir }))
     }
 
     pub fn raft(&self) -> &raft::Handle {
@@ -59,6 +62,10 @@ impl Member {
 
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub fn authority(&self) -> &Authority {
+        &self.0.authority
     }
 
     pub fn snapshot_dir(&self) -> &Path {
@@ -85,6 +92,48 @@ impl Member {
         *header = Some(self.header(revision));
     }
 
+    /// Who makes a call; nobody, while authentication is off.
+    pub async fn identify(&self, credentials: &Credentials) -> Result<Caller, Status> {
+        self.0.authority.identify(credentials, &self.0.raft, &self.0.store).await
+    }
+
+    /// Whether the caller may do what needs no entry in the log. What it reads has to be confirmed afterwards.
+    pub async fn permit(
+        &self,
+        credentials: &Credentials,
+        may: impl FnOnce(&Caller, &Registry) -> Result<(), Refusal>,
+    ) -> Result<Permit, Status> {
+        let caller = self.identify(credentials).await?;
+        may(&caller, &self.0.store.auth()).map_err(status::auth)?;
+        Ok(Permit { revision: caller.revision })
+    }
+
+    /// Has a request of a client agreed on and applied. Whether the caller may have it is decided when it is applied.
+    pub async fn propose(
+        &self,
+        credentials: &Credentials,
+        request: pb::InternalRaftRequest,
+    ) -> Result<apply::Response, Status> {
+        const ATTEMPTS: usize = 3;
+        let mut attempt = 1;
+        loop {
+            let caller = self.identify(credentials).await?;
+            if caller.revision == 0 {
+                return self.0.raft.propose(request).await.map_err(status::raft);
+            }
+            let (username, auth_revision) = (caller.name, caller.revision);
+            let header = pb::RequestHeader { id: 0, username, auth_revision };
+            let request = pb::InternalRaftRequest { header: Some(header), ..request.clone() };
+            match self.0.raft.propose(request).await {
+                // Nothing was done: who the caller is may be found out anew.
+                Err(raft::Error::Refused(store::Refusal::Auth(Refusal::OldRevision))) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                outcome => return outcome.map_err(status::raft),
+            }
+        }
+    }
+
     /// Raises NOSPACE and refuses, if `cost_bytes` more would pass the quota.
     pub async fn check_quota(&self, cost_bytes: usize) -> Result<(), Status> {
         let Some(quota) = self.0.limits.quota_bytes else { return Ok(()) };
@@ -101,5 +150,23 @@ impl Member {
         let request = pb::InternalRaftRequest { alarm: Some(alarm), ..Default::default() };
         self.0.raft.propose(request).await.map_err(status::raft)?;
         Err(status::no_space())
+    }
+}
+
+/// What a caller was permitted to read, until users or roles change.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "what was read must be confirmed before it is answered"]
+pub struct Permit {
+    /// 0 while authentication is off.
+    revision: u64,
+}
+
+impl Permit {
+    /// What was read meanwhile may be answered.
+    pub fn confirm(self, member: &Member) -> Result<(), Status> {
+        if self.revision != 0 && self.revision != member.store().auth().revision() {
+            return Err(status::auth(Refusal::OldRevision));
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The client port: decode, check limits, call, encode.
 
+pub mod auth;
 mod cluster;
 mod concurrency;
 mod counted;

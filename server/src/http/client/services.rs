@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use quorate_proto::health::health_server::HealthServer;
+use quorate_proto::served::etcdserverpb::auth_server::AuthServer;
 use quorate_proto::served::etcdserverpb::cluster_server::ClusterServer;
 use quorate_proto::served::etcdserverpb::kv_server::KvServer;
 use quorate_proto::served::etcdserverpb::lease_server::LeaseServer;
@@ -20,7 +21,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::member::Member;
-use super::{cluster, concurrency, counted::Counted, health, kv, large_range, lease, maintenance, watch};
+use super::{auth, cluster, concurrency, counted::Counted, health, kv, large_range, lease, maintenance, watch};
 use crate::duty::Lessor;
 use crate::http::{admin, status};
 use crate::metrics::Metrics;
@@ -45,6 +46,7 @@ pub struct Services {
     lease: LeaseServer<lease::Service>,
     cluster: ClusterServer<cluster::Service>,
     maintenance: MaintenanceServer<maintenance::Service>,
+    auth: AuthServer<auth::Service>,
     lock: LockServer<concurrency::LockService>,
     election: ElectionServer<concurrency::ElectionService>,
     health: HealthServer<health::Service>,
@@ -73,6 +75,7 @@ pub fn services(parts: Parts) -> Services {
         lease: bounded!(LeaseServer, lease::Service::new(member.clone(), lessor)),
         cluster: bounded!(ClusterServer, cluster::Service::new(member.clone())),
         maintenance: bounded!(MaintenanceServer, maintenance::Service::new(member.clone())),
+        auth: bounded!(AuthServer, auth::Service::new(member.clone())),
         lock: bounded!(LockServer, concurrency::LockService::new(inner.clone())),
         election: bounded!(ElectionServer, concurrency::ElectionService::new(inner)),
         health: bounded!(HealthServer, health::Service),
@@ -123,6 +126,7 @@ impl Services {
             Some("etcdserverpb.Lease") => self.lease.clone().call(request),
             Some("etcdserverpb.Cluster") => self.cluster.clone().call(request),
             Some("etcdserverpb.Maintenance") => self.maintenance.clone().call(request),
+            Some("etcdserverpb.Auth") => self.auth.clone().call(request),
             Some("v3lockpb.Lock") => self.lock.clone().call(request),
             Some("v3electionpb.Election") => self.election.clone().call(request),
             Some("grpc.health.v1.Health") => self.health.clone().call(request),

@@ -6,16 +6,20 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use quorate_proto::served::etcdserverpb as pb;
 use serde::{Deserialize, Serialize};
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
+use super::auth::Credentials;
 use super::member::Member;
 use super::members;
 use crate::raft::Change;
+use crate::store::auth::Caller;
 
 #[derive(Serialize)]
 struct Shown {
@@ -61,7 +65,19 @@ pub fn routes(member: Member) -> Router {
         .route("/v2/members/", get(list).post(add))
         .route("/v2/members/{id}", put(update).delete(remove).get(one))
         .route("/v2/machines", get(machines))
+        .layer(axum::middleware::from_fn_with_state(member.clone(), permit))
         .with_state(member)
+}
+
+/// As over gRPC: any user may look, administrators may change.
+async fn permit(State(member): State<Member>, request: axum::extract::Request, next: Next) -> Response {
+    let metadata = MetadataMap::from_headers(request.headers().clone());
+    let credentials = Credentials::of(&metadata, request.extensions());
+    let may = if request.method() == Method::GET { Caller::may_call } else { Caller::may_administer };
+    match member.permit(&credentials, may).await.and_then(|permit| permit.confirm(&member)) {
+        Ok(()) => next.run(request).await,
+        Err(_) => refuse(&member, StatusCode::UNAUTHORIZED, "Insufficient credentials"),
+    }
 }
 
 async fn list(State(member): State<Member>) -> Response {

@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::auth::Credentials;
 use super::member::Member;
 use super::watch::{Access, Caller, Options, Service};
 use crate::config::Config;
+use crate::store::auth;
 
-/// Everybody may watch everything until authentication is there.
-struct Open;
+/// A watcher's caller is looked at when the watcher is created.
+struct Readers(Member);
 
 #[tonic::async_trait]
-impl Access for Open {
-    async fn check(&self, _: &Caller, _: &[u8], _: &[u8]) -> Result<(), Status> {
-        Ok(())
+impl Access for Readers {
+    async fn check(&self, caller: &Caller, key: &[u8], range_end: &[u8]) -> Result<(), Status> {
+        let credentials = Credentials::of(&caller.metadata, &caller.extensions);
+        let key = Bytes::copy_from_slice(key);
+        let may = |caller: &auth::Caller, registry: &auth::Registry| caller.may_read(registry, &key, range_end);
+        self.0.permit(&credentials, may).await?.confirm(&self.0)
     }
 }
 
@@ -44,7 +50,7 @@ pub fn watch_service(config: &Config, member: &Member, stop: CancellationToken) 
         member.store().watch().clone(),
         Arc::new(member.store().clone()),
         Arc::new(move |revision| header.header(revision)),
-        Arc::new(Open),
+        Arc::new(Readers(member.clone())),
         knows,
         stop,
         options,

@@ -2,14 +2,16 @@
 
 use quorate_proto::served::etcdserverpb as pb;
 
-use super::{Response, alarm, cluster, compaction, execution::Execution, kv, lease, txn};
+use super::{Response, alarm, auth, cluster, compaction, execution::Execution, kv, lease, permit::permit, txn};
 use crate::store::{
+    auth::Caller,
     error::{Error, Refusal},
     kv::range_reply,
 };
 
-pub(super) fn dispatch(on: &mut Execution<'_>, request: pb::InternalRaftRequest) -> Result<Response, Error> {
+pub(super) fn dispatch(on: &mut Execution<'_>, mut request: pb::InternalRaftRequest) -> Result<Response, Error> {
     check_alarms(on, &request)?;
+    permit(on, &Caller::of(request.header.take()), &request)?;
     // Without `..`: a request that etcd adds must find its place here.
     let pb::InternalRaftRequest {
         header: _,
@@ -88,27 +90,43 @@ pub(super) fn dispatch(on: &mut Execution<'_>, request: pb::InternalRaftRequest)
     if downgrade_version_test.is_some() {
         return Ok(Response::Empty);
     }
-    let refused = [
-        (auth_enable.is_some(), "AuthEnable"),
-        (auth_disable.is_some(), "AuthDisable"),
-        (auth_status.is_some(), "AuthStatus"),
-        (authenticate.is_some(), "Authenticate"),
-        (auth_user_add.is_some(), "UserAdd"),
-        (auth_user_delete.is_some(), "UserDelete"),
-        (auth_user_get.is_some(), "UserGet"),
-        (auth_user_change_password.is_some(), "UserChangePassword"),
-        (auth_user_grant_role.is_some(), "UserGrantRole"),
-        (auth_user_revoke_role.is_some(), "UserRevokeRole"),
-        (auth_user_list.is_some(), "UserList"),
-        (auth_role_list.is_some(), "RoleList"),
-        (auth_role_add.is_some(), "RoleAdd"),
-        (auth_role_delete.is_some(), "RoleDelete"),
-        (auth_role_get.is_some(), "RoleGet"),
-        (auth_role_grant_permission.is_some(), "RoleGrantPermission"),
-        (auth_role_revoke_permission.is_some(), "RoleRevokePermission"),
-    ];
-    let name = refused.into_iter().find_map(|(is, name)| is.then_some(name)).unwrap_or("this request");
-    Err(Refusal::NotSupported(name).into())
+    if let Some(request) = authenticate {
+        return Ok(Response::Authenticate(auth::authenticate(on, &request)?));
+    }
+    if auth_enable.is_some() {
+        auth::enable(on)?;
+    } else if auth_disable.is_some() {
+        auth::disable(on);
+    } else if let Some(request) = auth_user_add {
+        auth::add_user(on, request)?;
+    } else if let Some(request) = auth_user_delete {
+        auth::delete_user(on, &request)?;
+    } else if let Some(request) = auth_user_change_password {
+        auth::change_password(on, &request)?;
+    } else if let Some(request) = auth_user_grant_role {
+        auth::grant_role(on, &request)?;
+    } else if let Some(request) = auth_user_revoke_role {
+        auth::revoke_role(on, &request)?;
+    } else if let Some(request) = auth_role_add {
+        auth::add_role(on, request)?;
+    } else if let Some(request) = auth_role_delete {
+        auth::delete_role(on, &request)?;
+    } else if let Some(request) = auth_role_grant_permission {
+        auth::grant_permission(on, request)?;
+    } else if let Some(request) = auth_role_revoke_permission {
+        auth::revoke_permission(on, &request)?;
+    } else {
+        // etcd's members put questions about users and roles into the log too; they change nothing.
+        let asks = auth_status.is_some()
+            || auth_user_get.is_some()
+            || auth_user_list.is_some()
+            || auth_role_get.is_some()
+            || auth_role_list.is_some();
+        if !asks {
+            return Err(Refusal::NotSupported("this request").into());
+        }
+    }
+    Ok(Response::Empty)
 }
 
 /// CORRUPT forbids everything about keys and leases, NOSPACE what could grow the store.

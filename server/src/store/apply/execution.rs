@@ -21,6 +21,8 @@ use crate::store::{
 /// The state under the writer's lock, and what the batch adds to it. Reads see what the batch has written so far.
 pub(super) struct Execution<'a> {
     pub(super) state: &'a mut State,
+    /// Of the entry being applied.
+    pub(super) index: u64,
     pub(super) batch: Batch,
     pub(super) frames: Vec<Arc<Frame>>,
     /// Changes of the revision being written.
@@ -29,7 +31,7 @@ pub(super) struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     pub(super) fn new(state: &'a mut State) -> Self {
-        Self { state, batch: Batch::default(), frames: Vec::new(), events: Vec::new() }
+        Self { state, index: 0, batch: Batch::default(), frames: Vec::new(), events: Vec::new() }
     }
 
     /// The revision that a reply carries: that of the entry's writes once it has written.

@@ -4,12 +4,14 @@
 //! one leaves no trace; what fails afterwards is storage, and the process must stop.
 
 mod alarm;
+mod auth;
 mod cluster;
 mod compaction;
 mod dispatch;
 mod execution;
 mod kv;
 mod lease;
+mod permit;
 mod txn;
 mod writer;
 
@@ -58,6 +60,8 @@ pub enum Response {
     LeaseRevoke(pb::LeaseRevokeResponse),
     LeaseCheckpoint(pb::LeaseCheckpointResponse),
     Alarm(pb::AlarmResponse),
+    /// The token.
+    Authenticate(String),
 }
 
 pub(in crate::store) fn header(revision: i64) -> Option<pb::ResponseHeader> {

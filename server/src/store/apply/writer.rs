@@ -43,6 +43,7 @@ impl Writer {
         let mut execution = Execution::new(&mut state);
         let mut outcomes = Vec::with_capacity(batch.len());
         for Entry { position, payload } in batch {
+            execution.index = position.index;
             outcomes.push(match payload {
                 Payload::Blank => Ok(Response::Empty),
                 Payload::Request(request) => match dispatch(&mut execution, *request) {

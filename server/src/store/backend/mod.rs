@@ -28,10 +28,26 @@ pub enum Family {
     MembersRemoved,
     /// `etcdserverpb.AlarmMember` -> nothing.
     Alarm,
+    /// Named facts about authentication: [`super::auth`].
+    Auth,
+    /// Name -> `authpb.Role`.
+    AuthRoles,
+    /// Name -> `authpb.User`.
+    AuthUsers,
 }
 
 impl Family {
-    pub const ALL: [Self; 6] = [Self::Key, Self::Meta, Self::Lease, Self::Members, Self::MembersRemoved, Self::Alarm];
+    pub const ALL: [Self; 9] = [
+        Self::Key,
+        Self::Meta,
+        Self::Lease,
+        Self::Members,
+        Self::MembersRemoved,
+        Self::Alarm,
+        Self::Auth,
+        Self::AuthRoles,
+        Self::AuthUsers,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -41,6 +57,9 @@ impl Family {
             Self::Members => "members",
             Self::MembersRemoved => "members_removed",
             Self::Alarm => "alarm",
+            Self::Auth => "auth",
+            Self::AuthRoles => "auth_roles",
+            Self::AuthUsers => "auth_users",
         }
     }
 }

@@ -116,7 +116,16 @@ pub(in crate::store) fn hash(shared: &Shared) -> Result<u32, Error> {
     let backend = shared.read().backend.clone();
     let snapshot = backend.snapshot();
     let mut hash = 0;
-    for family in [Family::Alarm, Family::Key, Family::Lease, Family::Members, Family::MembersRemoved] {
+    for family in [
+        Family::Alarm,
+        Family::Auth,
+        Family::AuthRoles,
+        Family::AuthUsers,
+        Family::Key,
+        Family::Lease,
+        Family::Members,
+        Family::MembersRemoved,
+    ] {
         hash = crc32c::crc32c_append(hash, family.name().as_bytes());
         snapshot.scan(family, &[], None, &mut |key, value| {
             hash = crc32c::crc32c_append(crc32c::crc32c_append(hash, key), value);

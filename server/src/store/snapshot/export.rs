@@ -115,6 +115,9 @@ impl Store {
         let members = describe(&exported);
 
         copy(&*snapshot, Family::Alarm, Bucket::Alarm, &mut row)?;
+        copy(&*snapshot, Family::Auth, Bucket::Auth, &mut row)?;
+        copy(&*snapshot, Family::AuthRoles, Bucket::AuthRoles, &mut row)?;
+        copy(&*snapshot, Family::AuthUsers, Bucket::AuthUsers, &mut row)?;
         if let Some(version) = fact(meta::CLUSTER_VERSION)? {
             row(Bucket::Cluster, b"clusterVersion", &version)?;
         }

@@ -83,8 +83,7 @@ pub fn import(dir: &Path, options: &Options) -> Result<Import, Error> {
 }
 
 impl Import {
-    /// Takes a row of a bucket. Rows of [`Bucket::Key`] come in key order; buckets that have no place here yet are refused if they
-    /// say that they are in use.
+    /// Takes a row of a bucket. Rows of [`Bucket::Key`] come in key order.
     pub fn row(&mut self, bucket: Bucket, key: &[u8], value: &[u8]) -> Result<(), Error> {
         match bucket {
             Bucket::Key => {
@@ -106,12 +105,9 @@ impl Import {
                 self.found.removed_members.push(id);
             }
             Bucket::Meta => self.meta(key, value)?,
-            Bucket::Auth if key == b"authEnabled" && value == [1] => {
-                return Err(Error::Folder(
-                    "authentication is enabled in the file and not supported here; disable it before".to_owned(),
-                ));
-            }
-            Bucket::Auth | Bucket::AuthRoles | Bucket::AuthUsers => {}
+            Bucket::Auth => self.other(Family::Auth, key, value),
+            Bucket::AuthRoles => self.other(Family::AuthRoles, key, value),
+            Bucket::AuthUsers => self.other(Family::AuthUsers, key, value),
         }
         self.batch_bytes += key.len() + value.len();
         if self.batch_bytes >= TABLE_BYTES { self.write() } else { Ok(()) }

@@ -23,6 +23,9 @@ pub(in crate::store) fn replace(shared: &Shared, from: &Path) -> Result<(), Erro
 fn install(shared: &Shared, mut new: State) {
     let mut state = shared.write();
     new.generation = state.generation + 1;
+    // Who holds a token may have been deleted in the part of the log that this store does not see.
+    state.tokens.end_all();
+    new.tokens = state.tokens.clone();
     let (applied, finished) = (new.applied, new.finished);
     let old = std::mem::replace(&mut *state, new);
     shared.publish(&state);
