@@ -67,6 +67,7 @@ pub struct Client {
 }
 
 /// What a token is asked for with.
+#[derive(Clone)]
 struct Login {
     name: String,
     password: String,

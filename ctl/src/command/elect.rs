@@ -5,9 +5,8 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 use super::{
     Session,
     concurrency::{self, Contender, Leaders, Signals},
-    key_range::to_bytes,
 };
-use crate::{client::Client, failure::Failure};
+use crate::{client::Client, failure::Failure, key_range::to_bytes};
 
 /// etcd's default of a session, in seconds.
 const TTL_S: i64 = 60;

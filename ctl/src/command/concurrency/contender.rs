@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use crate::{
     client::{Client, Error},
-    command::{key_range::KeyRange, watch::stream::WatchStream},
+    command::watch::stream::WatchStream,
+    key_range::KeyRange,
 };
 
 /// The key is gone that a command waits with, or the lease that it hangs on.

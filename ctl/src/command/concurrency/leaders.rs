@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::contender::{contenders, first_by_creation};
 use crate::{
     client::{Client, Error},
-    command::{key_range::KeyRange, watch::stream::WatchStream},
+    command::watch::stream::WatchStream,
+    key_range::KeyRange,
 };
 
 /// Observers wait for the cluster as long as it takes.
