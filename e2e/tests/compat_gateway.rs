@@ -95,7 +95,7 @@ const CLUSTER: &[Step] = &[
     post("/v3/cluster/member/list", ""),
     post("/v3/cluster/member/list", r#"{"linearizable":true}"#),
     post("/v3/cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#),
-    post("/v3/cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:1"],"is_learner":true}"#),
+    post("/v3/cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:3","http://127.0.0.1:1"],"isLearner":true}"#),
     post("/v3/cluster/member/add", r#"{"peerURLs":["nowhere"],"isLearner":true}"#),
     post("/v3/cluster/member/update", r#"{"ID":"ADDED","peerURLs":["http://127.0.0.1:2"]}"#),
     post("/v3/cluster/member/promote", r#"{"ID":"ADDED"}"#),
@@ -160,7 +160,6 @@ const WRONG: &[Step] = &[
     post("/v3/kv/txn", r#"{"compare":{}}"#),
     post("/v3/kv/txn", r#"{"compare":[null]}"#),
     post("/v3/cluster/member/add", r#"{"peerURLs":"http://127.0.0.1:1"}"#),
-    post("/v3/maintenance/alarm", r#"{"alarm":"NOSPACE","alarm":"CORRUPT"}"#),
 ];
 
 async fn both() -> [(Cluster, Gateway); 2] {
