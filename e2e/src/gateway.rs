@@ -14,13 +14,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Error;
+use crate::binaries::Flavour;
+use crate::cluster::Cluster;
 
 /// An answer that takes longer doesn't come.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Requests that were sent and not taken yet.
 const WAITING_REQUESTS: usize = 8;
 /// Fields whose values differ from run to run, or from server to server because they tell of the server itself.
-const VARIABLE_FIELDS: [&str; 13] = [
+const VARIABLE_FIELDS: [&str; 14] = [
     "cluster_id",
     "member_id",
     "raft_term",
@@ -34,6 +36,7 @@ const VARIABLE_FIELDS: [&str; 13] = [
     "raftTerm",
     "raftAppliedIndex",
     "hash",
+    "token",
 ];
 /// Ids that servers make are larger than those of the tests.
 const ID_DIGITS: usize = 15;
@@ -48,6 +51,14 @@ pub struct Step {
     pub method: &'static str,
     pub path: &'static str,
     pub body: &'static str,
+    /// Leave after the answer's first line: it has no end.
+    pub only_first_line: bool,
+}
+
+impl Step {
+    pub const fn first_line(self) -> Step {
+        Step { only_first_line: true, ..self }
+    }
 }
 
 /// A call.
@@ -57,7 +68,7 @@ pub const fn post(path: &'static str, body: &'static str) -> Step {
 
 /// Any request.
 pub const fn of(method: &'static str, path: &'static str, body: &'static str) -> Step {
-    Step { method, path, body }
+    Step { method, path, body, only_first_line: false }
 }
 
 /// A whole answer.
@@ -93,7 +104,8 @@ pub fn normal(value: Value) -> Value {
         Value::Object(fields) => {
             let field = |(name, value): (String, Value)| {
                 let value = match name.as_str() {
-                    variable if VARIABLE_FIELDS.contains(&variable) => Value::from("VARIES"),
+                    // A leader's key is no id.
+                    variable if VARIABLE_FIELDS.contains(&variable) && !value.is_object() => Value::from("VARIES"),
                     "TTL" => seconds(value),
                     _ => normal(value),
                 };
@@ -122,6 +134,16 @@ fn seconds(given: Value) -> Value {
 }
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Upstream's server with its gateway, and the one under test with its.
+pub async fn both() -> Result<[(Cluster, Gateway); 2], Error> {
+    let theirs = Cluster::single(Flavour::Upstream).await?;
+    let ours = Cluster::single(Flavour::under_test()).await?;
+    Ok([theirs, ours].map(|cluster| {
+        let gateway = Gateway::new(&cluster.endpoints()[0]);
+        (cluster, gateway)
+    }))
+}
 
 /// A member's gateway.
 #[derive(Clone, Debug)]
@@ -163,17 +185,31 @@ impl Gateway {
 
     /// Sends the steps one after the other and writes down each with its answer, normalised.
     pub async fn record(&self, steps: &[Step]) -> Result<Vec<String>, Error> {
-        let mut added = String::new();
+        let mut known = Known::default();
         let mut session = Vec::new();
-        for Step { method, path, body } in steps {
-            let answer = self.ask(method, path, body.replace("ADDED", &added)).await?;
-            let reply: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-            if let Some(id) = reply["member"]["ID"].as_str() {
-                id.clone_into(&mut added);
-            }
-            session.push(format!("{method} {path} {body}\n{}", answer.comparable()));
+        for Step { method, path, body, only_first_line } in steps {
+            let sent = body.replace("ADDED", &known.added).replace("LEADER", &known.leader);
+            let headers = [("authorization", known.token.as_str())];
+            let headers = if known.token.is_empty() { &[] } else { headers.as_slice() };
+            let answer = match only_first_line {
+                true => self.first_line(path, headers, sent).await?,
+                false => {
+                    let answer = self.ask_with(method, path, headers, sent).await?;
+                    known.learn(&answer);
+                    answer.comparable()
+                }
+            };
+            session.push(format!("{method} {path} {body}\n{answer}"));
         }
         Ok(session)
+    }
+
+    async fn first_line(&self, path: &str, headers: &[(&str, &str)], body: String) -> Result<String, Error> {
+        let response = self.request("POST", path, headers, Body::new(Full::new(Bytes::from(body)))).await?;
+        let code = response.status();
+        let answer = Replies::Begun(response.into_body());
+        let mut stream = Stream { path: path.to_owned(), requests: None, answer, read: Vec::new() };
+        Ok(format!("{code}\n{}", stream.line().await?.unwrap_or_default()))
     }
 
     /// A call whose requests are sent and whose replies are read while it lasts.
@@ -207,6 +243,28 @@ impl Gateway {
         }
         let request = request.body(body).map_err(|error| unanswered(&what, &error))?;
         self.client.request(request).await.map_err(|error| unanswered(&what, &error))
+    }
+}
+
+/// What earlier answers told that later requests need.
+#[derive(Default)]
+struct Known {
+    /// Id of a member.
+    added: String,
+    /// Proof of leadership, as JSON.
+    leader: String,
+    token: String,
+}
+
+impl Known {
+    fn learn(&mut self, answer: &Answer) {
+        let reply: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        self.added = text(&reply["member"]["ID"]).unwrap_or_else(|| self.added.clone());
+        self.token = text(&reply["token"]).unwrap_or_else(|| self.token.clone());
+        if reply["leader"].is_object() {
+            self.leader = reply["leader"].to_string();
+        }
     }
 }
 
@@ -288,12 +346,15 @@ mod tests {
 
     #[test]
     fn ids_and_parsers_words_are_replaced_and_the_rest_stays() {
-        let text = r#"{"header":{"cluster_id":"1","revision":"7"},"ID":"10276657743932975437","TTL":"599"}{"message":"proto: bad","peerURLs":["http://127.0.0.1:4711","http://127.0.0.1:1"]}"#;
+        let text = [
+            r#"{"header":{"cluster_id":"1","revision":"7"},"ID":"10276657743932975437","TTL":"599"}"#,
+            r#"{"message":"proto: bad","peerURLs":["http://127.0.0.1:4711","http://127.0.0.1:1"]}"#,
+        ];
         let expected = [
             r#"{"ID":"ID","TTL":"600","header":{"cluster_id":"VARIES","revision":"7"}}"#,
             r#"{"message":"NO REQUEST","peerURLs":["ADDRESS","http://127.0.0.1:1"]}"#,
         ];
-        assert_eq!(lines(text), expected.map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        assert_eq!(lines(&text.concat()), expected.map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The JSON gateway answers as upstream's: the same requests to both, the same status, content type and body.
+//! The JSON gateway's streams, WebSockets, headers and limits beside upstream's; its page.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
 
 use std::time::Duration;
@@ -8,8 +8,10 @@ use base64::prelude::BASE64_STANDARD;
 use futures::{SinkExt, StreamExt};
 use quorate_e2e::binaries::{self, Flavour};
 use quorate_e2e::cluster::Cluster;
-use quorate_e2e::gateway::{self, Gateway, Step, of, post};
+use quorate_e2e::ctl::Ctl;
+use quorate_e2e::gateway::{self, Gateway, both};
 use quorate_e2e::health;
+use quorate_e2e::secured::Secured;
 use quorate_e2e::wait::{self, Look};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -18,180 +20,9 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Every method of KV, with names and numbers in all the ways they may be written.
-const KV: &[Step] = &[
-    post("/v3/kv/put", r#"{"key":"Zm9v","value":"YmFy"}"#),
-    post("/v3/kv/put", r#"{"key":"Zm9v","value":"YmF6","prev_kv":true}"#),
-    post("/v3/kv/put", r#"{"key":"Zm9v","value":"YmF6","prevKv":true}"#),
-    post("/v3beta/kv/put", r#"{"key":"YS8x","value":"-_8"}"#),
-    post("/v3/kv/put", r#"{"key":"//79","value":"+/8="}"#),
-    post("/v3/kv/put", r#"{"key":"YS8y"}"#),
-    post("/v3/kv/put", r#"{"key":"Zm9v","lease":"7"}"#),
-    post("/v3/kv/put", r#"{"key":"bWlzc2luZw==","ignore_value":true}"#),
-    post("/v3/kv/put", ""),
-    post("/v3/kv/range", r#"{"key":"Zm9v"}"#),
-    post("/v3/kv/range", r#"{"key":"//79"}"#),
-    post("/v3/kv/range", r#"{"key":"AA==","range_end":"AA==","limit":2}"#),
-    post("/v3/kv/range", r#"{"key":"AA==","rangeEnd":"AA==","limit":"2","sortOrder":"DESCEND","sort_target":"MOD"}"#),
-    post("/v3/kv/range", r#"{"key":"AA==","range_end":"AA==","sort_order":2,"sort_target":3,"keys_only":true}"#),
-    post("/v3/kv/range", r#"{"key":"AA==","range_end":"AA==","count_only":true}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","revision":"2","serializable":true}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","revision":2e0}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","revision":1000}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","revision":null,"limit":null}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","sort_order":"SIDEWAYS"}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","sort_order":9}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","later":{"a":["b"]}}"#),
-    post("/v3/kv/range", r#"{"key":"bWlzc2luZw=="}"#),
-    post(
-        "/v3/kv/txn",
-        r#"{"compare":[{"target":"VALUE","key":"Zm9v","value":"YmF6"}],
-            "success":[{"request_range":{"key":"Zm9v"}},{"requestPut":{"key":"Zm9v","value":"YQ=="}}],
-            "failure":[{"request_delete_range":{"key":"Zm9v"}}]}"#,
-    ),
-    post(
-        "/v3/kv/txn",
-        r#"{"compare":[{"result":"EQUAL","target":"VERSION","key":"bmV3","version":"1"}],
-            "success":[{"request_put":{"key":"bmV3"}}],
-            "failure":[{"request_delete_range":{"key":"YS8x","prev_kv":true}},
-                       {"request_txn":{"success":[{"request_range":{"key":"bmV3"}}]}}]}"#,
-    ),
-    post("/v3/kv/txn", r#"{"success":[{}]}"#),
-    post("/v3/kv/txn", r#"{"success":[{"request_put":{"key":"YQ=="},"request_range":{"key":"YQ=="}}]}"#),
-    post("/v3/kv/txn", r#"{"success":[{"request_put":{"key":"YQ=="}},{"request_put":{"key":"YQ=="}}]}"#),
-    post("/v3/kv/txn", ""),
-    post("/v3/kv/deleterange", r#"{"key":"YS8y","prev_kv":true}"#),
-    post("/v3/kv/deleterange", r#"{"key":"YS8y"}"#),
-    post("/v3/kv/deleterange", r#"{"key":"YS8","range_end":"YTA"}"#),
-    post("/v3/kv/compaction", r#"{"revision":"4"}"#),
-    post("/v3/kv/compaction", r#"{"revision":4,"physical":true}"#),
-    post("/v3/kv/compaction", r#"{"revision":"1000"}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","revision":"2"}"#),
-];
-
-const LEASE: &[Step] = &[
-    post("/v3/lease/grant", r#"{"TTL":"600","ID":7}"#),
-    post("/v3/lease/grant", r#"{"TTL":600,"ID":"7"}"#),
-    post("/v3/lease/grant", r#"{"TTL":600,"ID":8}"#),
-    post("/v3/lease/grant", r#"{"TTL":9999999999}"#),
-    post("/v3/kv/put", r#"{"key":"bGVhc2Vk","lease":"7"}"#),
-    post("/v3/lease/timetolive", r#"{"ID":"7","keys":true}"#),
-    post("/v3/kv/lease/timetolive", r#"{"ID":7}"#),
-    post("/v3/lease/timetolive", r#"{"ID":1}"#),
-    post("/v3/lease/leases", ""),
-    post("/v3/kv/lease/leases", "{}"),
-    post("/v3/lease/keepalive", r#"{"ID":7}"#),
-    post("/v3/lease/keepalive", "{\"ID\":7}{\"ID\":\"8\"}\n{\"ID\":1}\n"),
-    post("/v3/lease/keepalive", r#"{"ID":7} {"ID":"#),
-    post("/v3/lease/keepalive", r#"{"ID":"seven"}"#),
-    post("/v3/lease/keepalive", ""),
-    post("/v3/lease/revoke", r#"{"ID":7}"#),
-    post("/v3/kv/lease/revoke", r#"{"ID":8}"#),
-    post("/v3/lease/revoke", r#"{"ID":8}"#),
-];
-
-/// `ADDED` stands for the id of the member that was added.
-const CLUSTER: &[Step] = &[
-    post("/v3/cluster/member/list", ""),
-    post("/v3/cluster/member/list", r#"{"linearizable":true}"#),
-    post("/v3/cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#),
-    post("/v3/cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:3","http://127.0.0.1:1"],"isLearner":true}"#),
-    post("/v3/cluster/member/add", r#"{"peerURLs":["nowhere"],"isLearner":true}"#),
-    post("/v3/cluster/member/update", r#"{"ID":"ADDED","peerURLs":["http://127.0.0.1:2"]}"#),
-    post("/v3/cluster/member/promote", r#"{"ID":"ADDED"}"#),
-    post("/v3/cluster/member/promote", r#"{"ID":1}"#),
-    post("/v3/cluster/member/list", "{}"),
-    post("/v3/cluster/member/remove", r#"{"ID":"ADDED"}"#),
-    post("/v3/cluster/member/remove", r#"{"ID":"ADDED"}"#),
-    post("/v3/cluster/member/list", "{}"),
-];
-
-const MAINTENANCE: &[Step] = &[
-    post("/v3/maintenance/status", ""),
-    post("/v3/maintenance/hashkv", ""),
-    post("/v3/maintenance/hashkv", r#"{"revision":1}"#),
-    post("/v3/maintenance/hash", ""),
-    post("/v3/maintenance/alarm", ""),
-    post("/v3/maintenance/alarm", r#"{"action":"ACTIVATE","alarm":"NOSPACE"}"#),
-    post("/v3/maintenance/alarm", r#"{"action":0}"#),
-    post("/v3/kv/put", r#"{"key":"Zm9v","value":"YmFy"}"#),
-    post("/v3/maintenance/alarm", r#"{"action":2,"alarm":1}"#),
-    post("/v3/maintenance/defragment", ""),
-    post("/v3/maintenance/transfer-leadership", r#"{"targetID":"1"}"#),
-];
-
-/// What is no call, or no JSON.
-const WRONG: &[Step] = &[
-    of("GET", "/v3/kv/range", ""),
-    of("HEAD", "/v3/kv/range", ""),
-    of("PUT", "/v3/kv/put", r#"{"key":"Zm9v"}"#),
-    of("DELETE", "/v3/kv/deleterange", ""),
-    of("PATCH", "/v3/watch", ""),
-    of("OPTIONS", "/v3/kv/put", ""),
-    of("OPTIONS", "/v3/nowhere", ""),
-    post("/v3/nowhere", "{}"),
-    of("GET", "/v3/nowhere", ""),
-    post("/v3/kv/rangestream", "{}"),
-    post("/v3/kv/range/", "{}"),
-    post("/v3/kv/range?key=Zm9v", "{}"),
-    post("/v3/KV/range", "{}"),
-    post("/v3/", ""),
-    post("/v3alpha/kv/range", "{}"),
-    post("/v3beta/nowhere", "{}"),
-    post("/v3/kv/range", "{"),
-    post("/v3/kv/range", "}"),
-    post("/v3/kv/range", "[]"),
-    post("/v3/kv/range", "null"),
-    post("/v3/kv/range", "1"),
-    post("/v3/kv/range", r#""Zm9v""#),
-    post("/v3/kv/range", "key=Zm9v"),
-    post("/v3/kv/range", r#"{"key":"Zm9v"} and so on"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v",}"#),
-    post("/v3/kv/range", r#"{"key":Zm9v}"#),
-    post("/v3/kv/range", r#"{'key':'Zm9v'}"#),
-    post("/v3/kv/range", r#"{"key":1}"#),
-    post("/v3/kv/range", r#"{"key":["Zm9v"]}"#),
-    post("/v3/kv/range", r#"{"key":"%%%"}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","limit":"many"}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","limit":1.5}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","limit":9223372036854775808}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","serializable":"true"}"#),
-    post("/v3/kv/range", r#"{"key":"Zm9v","serializable":1}"#),
-    post("/v3/kv/txn", r#"{"compare":{}}"#),
-    post("/v3/kv/txn", r#"{"compare":[null]}"#),
-    post("/v3/cluster/member/add", r#"{"peerURLs":"http://127.0.0.1:1"}"#),
-];
-
-async fn both() -> [(Cluster, Gateway); 2] {
-    let mut found = Vec::new();
-    for flavour in [Flavour::Upstream, Flavour::under_test()] {
-        let cluster = Cluster::single(flavour).await.unwrap();
-        let gateway = Gateway::new(&cluster.endpoints()[0]);
-        found.push((cluster, gateway));
-    }
-    found.try_into().unwrap()
-}
-
-#[tokio::test]
-async fn every_request_has_upstreams_answer() {
-    let [(_theirs, upstream), (_ours, own)] = both().await;
-    let mut differences = String::new();
-    for part in [KV, LEASE, CLUSTER, MAINTENANCE, WRONG] {
-        let expected = upstream.record(part).await.unwrap();
-        let got = own.record(part).await.unwrap();
-        for (expected, got) in expected.iter().zip(&got) {
-            println!("{expected}");
-            if expected != got {
-                differences += &format!("--- expected:\n{expected}\n--- got:\n{got}\n");
-            }
-        }
-    }
-    assert!(differences.is_empty(), "{differences}");
-}
-
 #[tokio::test]
 async fn a_request_that_is_too_large_is_refused_whatever_makes_it_so() {
-    let [(_theirs, upstream), (_ours, own)] = both().await;
+    let [(_theirs, upstream), (_ours, own)] = both().await.unwrap();
     let put = |bytes: usize| json!({ "key": "Zm9v", "value": BASE64_STANDARD.encode(vec![7; bytes]) }).to_string();
     // Within the limit; beyond what a request may have; beyond what is decoded.
     for (bytes, code) in [(1 << 20, 200), (1600 << 10, 400), (2 << 20, 429)] {
@@ -208,7 +39,7 @@ async fn a_request_that_is_too_large_is_refused_whatever_makes_it_so() {
 
 #[tokio::test]
 async fn headers_are_upstreams() {
-    let [(_theirs, upstream), (_ours, own)] = both().await;
+    let [(_theirs, upstream), (_ours, own)] = both().await.unwrap();
     let origin = &[("origin", "http://a.b")];
     for (method, path, headers) in [
         ("POST", "/v3/kv/range", origin.as_slice()),
@@ -290,7 +121,7 @@ async fn watched_by_lines(gateway: &Gateway) -> Vec<Value> {
 /// Upstream answers over HTTP/1.1 only when the requests have ended, so that it is asked over a WebSocket.
 #[tokio::test]
 async fn a_watch_is_steered_and_told_as_upstreams() {
-    let [(theirs, upstream), (ours, own)] = both().await;
+    let [(theirs, upstream), (ours, own)] = both().await.unwrap();
     let expected = watched_by_socket(&theirs, &upstream).await;
     let got = watched_by_socket(&ours, &own).await;
     for (expected, got) in expected.iter().zip(&got) {
@@ -305,7 +136,7 @@ async fn a_watch_is_steered_and_told_as_upstreams() {
 /// The usual call of curl: the whole body is there at once.
 #[tokio::test]
 async fn a_watch_goes_on_when_its_requests_have_ended() {
-    let [(_theirs, upstream), (_ours, own)] = both().await;
+    let [(_theirs, upstream), (_ours, own)] = both().await.unwrap();
     let mut told = Vec::new();
     for gateway in [&upstream, &own] {
         let mut watch = gateway.open("/v3/watch");
@@ -371,7 +202,7 @@ async fn message(socket: &mut Socket) -> Option<Value> {
 
 #[tokio::test]
 async fn a_web_socket_carries_calls_as_upstreams() {
-    let [(theirs, upstream), (ours, own)] = both().await;
+    let [(theirs, upstream), (ours, own)] = both().await.unwrap();
     let mut told = Vec::new();
     for (cluster, gateway) in [(&theirs, &upstream), (&ours, &own)] {
         let endpoint = &cluster.endpoints()[0];
@@ -406,7 +237,7 @@ async fn a_server_that_stops_ends_what_it_serves() {
 
 #[tokio::test]
 async fn a_snapshot_comes_in_parts_that_end_with_their_checksum() {
-    let [(_theirs, upstream), (_ours, own)] = both().await;
+    let [(_theirs, upstream), (_ours, own)] = both().await.unwrap();
     for gateway in [&upstream, &own] {
         let mut snapshot = gateway.open("/v3/maintenance/snapshot");
         snapshot.end_requests();
@@ -418,6 +249,52 @@ async fn a_snapshot_comes_in_parts_that_end_with_their_checksum() {
         }
         assert_eq!((bytes % 512, remaining.last().map(String::as_str)), (32, Some("0")));
     }
+}
+
+/// A leader, and the next one.
+#[tokio::test]
+async fn an_election_is_observed_as_upstreams() {
+    let [(_theirs, upstream), (_ours, own)] = both().await.unwrap();
+    let mut told = Vec::new();
+    for gateway in [&upstream, &own] {
+        write(gateway, "/v3/lease/grant", r#"{"ID":9,"TTL":600}"#).await;
+        write(gateway, "/v3/election/campaign", r#"{"name":"ZQ==","lease":9,"value":"YQ=="}"#).await;
+        let mut elections = gateway.open("/v3/election/observe");
+        elections.send(r#"{"name":"ZQ=="}"#).await.unwrap();
+        elections.end_requests();
+        let mut lines = vec![elections.line().await.unwrap()];
+        write(gateway, "/v3/kv/put", r#"{"key":"ZS85","value":"Yg=="}"#).await;
+        lines.push(elections.line().await.unwrap());
+        told.push(lines);
+    }
+    assert_eq!(told[1], told[0]);
+}
+
+/// With authentication on, a certificate that names a user would be taken for one that speaks for it.
+#[tokio::test]
+async fn a_certificate_is_refused_where_it_would_name_a_user() {
+    let mut told = Vec::new();
+    for flavour in [Flavour::Upstream, Flavour::under_test()] {
+        let mut secured = Secured::prepare(flavour, 1, &[]).unwrap();
+        secured.start().await.unwrap();
+        let (authority, client) = (secured.authority.certificate(), &secured.client);
+        let mut curl = Ctl::of("curl".into()).argument("-sw").argument("%{http_code}");
+        for (name, file) in [("--cacert", &authority), ("--cert", &client.cert), ("--key", &client.key)] {
+            curl = curl.argument(name).argument(file.display().to_string());
+        }
+        let url = secured.cluster.members()[0].client_url();
+        for (path, body) in [
+            ("/v3/auth/user/add", r#"{"name":"root","password":"r"}"#),
+            ("/v3/auth/user/grant", r#"{"user":"root","role":"root"}"#),
+            ("/v3/auth/enable", ""),
+        ] {
+            let answer = curl.run(&[format!("{url}{path}").as_str(), "-d", body]).await.unwrap().success().unwrap();
+            assert!(answer.ends_with("200"), "{path}: {answer}");
+        }
+        told.push(curl.run(&[format!("{url}/v3/auth/status").as_str(), "-d", ""]).await.unwrap().success().unwrap());
+    }
+    assert_eq!(told[1], told[0]);
+    assert!(told[0].ends_with("400"), "{}", told[0]);
 }
 
 /// The blocks of a page in their order: the language, and the text.

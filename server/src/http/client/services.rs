@@ -100,6 +100,11 @@ impl Services {
         message_limit_bytes(&self.member)
     }
 
+    /// Whether a caller's certificate may decide what it is allowed to.
+    pub fn takes_certificates(&self) -> bool {
+        self.member.authority().takes_certificates(self.member.store())
+    }
+
     pub fn serve(&self, request: Request<Incoming>) -> Answer {
         let is_grpc = request
             .headers()

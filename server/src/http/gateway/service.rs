@@ -19,11 +19,15 @@ use super::call::{Answer, AnswerBody, Call, Deadline};
 use super::objects::{Chunks, Objects};
 use super::reply::Line;
 use super::{headers, openapi, reply, route::Routes, web_socket};
+use crate::http::admin;
 use crate::http::client::Services;
+use crate::http::secured::CommonName;
 
 /// Paths of etcd 3.3 and before.
 const OLD_ROOT: &str = "/v3beta/";
 const ROOT: &str = "/v3/";
+/// etcd's words.
+const NAMED: &str = "CommonName of client sending a request against gateway will be ignored and not used as expected";
 /// An object of JSON may be larger than its message: base64 adds a third, names and numbers add some.
 const JSON_GROWTH: usize = 2;
 const JSON_OVERHEAD_BYTES: usize = 64 << 10;
@@ -100,6 +104,10 @@ async fn describe(State(gateway): State<Gateway>) -> Response {
 }
 
 async fn serve(State(gateway): State<Gateway>, request: Request) -> Response {
+    // Calls that come this way are not made in a certificate's name; whoever shows one may count on the opposite.
+    if request.extensions().get::<CommonName>().is_some() && gateway.0.services.takes_certificates() {
+        return admin::plain_error(StatusCode::BAD_REQUEST, NAMED);
+    }
     if web_socket::is_asked_for(request.headers()) {
         return web_socket::accept(gateway, request);
     }

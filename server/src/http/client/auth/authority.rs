@@ -76,6 +76,11 @@ impl Authority {
         })
     }
 
+    /// Whether a certificate speaks for the user whose name it has.
+    pub fn takes_certificates(&self, store: &Store) -> bool {
+        self.by_certificate && store.auth().enabled()
+    }
+
     /// Nobody, if the call shows nothing or authentication is off.
     pub async fn identify(
         &self,
