@@ -24,8 +24,15 @@ pub async fn run<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T
 /// Runs `work` on a thread of its own, for whoever doesn't wait for it.
 pub async fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let place = PLACES.acquire().await.map_err(io::Error::other)?;
-    let yielding = move || {
+    spawn(name, move || {
         let _place = place;
+        work();
+    })
+}
+
+/// A thread that lives as long as what made it, so that it has no place among the bounded ones.
+pub fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let yielding = move || {
         if let Err(error) = give_way() {
             tracing::debug!(%error, name, "the thread keeps the usual priority");
         }

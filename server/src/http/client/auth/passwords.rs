@@ -28,7 +28,7 @@ impl Passwords {
     /// `cost`: bcrypt's, 4 to 31; every step doubles the time.
     pub fn start(cost: u32) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(WAITING);
-        background::start("passwords", move || work(jobs, cost))?;
+        background::spawn("passwords", move || work(jobs, cost))?;
         Ok(Self(queue))
     }
 
