@@ -95,6 +95,7 @@ impl Ctl {
         command.args(&self.first_arguments).args(arguments);
         // Variables of the desk (ETCDCTL_*, proxies) must not reach the tool; some tools insist on a home.
         command.env_clear().env("HOME", std::env::temp_dir());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(Error::io(format!("starting {what}")))?;
         if let Some(mut stdin) = child.stdin.take() {

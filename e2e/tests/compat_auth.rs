@@ -7,7 +7,7 @@ use quorate_e2e::ctl::Ctl;
 use quorate_e2e::transcript::{Step, asked, difference, record, step, typed};
 
 /// On whose servers; upstream's is what they are compared with.
-const SERVERS: [Flavour; 1] = [Flavour::Upstream];
+const SERVERS: [Flavour; 2] = [Flavour::Upstream, Flavour::Quorate];
 
 /// Users while nobody is asked who they are.
 const USERS: &[Step] = &[
