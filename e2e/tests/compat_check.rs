@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PERF_PREFIX: &str = "/etcdctl-check-perf/";
 
 /// On whose servers downgrades are compared with upstream's.
-const DOWNGRADE_SERVERS: [Flavour; 1] = [Flavour::Upstream];
+const DOWNGRADE_SERVERS: [Flavour; 2] = [Flavour::Upstream, Flavour::Quorate];
 
 /// The last step is the only one that begins a downgrade: the cluster's version follows it whenever it likes.
 const DOWNGRADE: &[Step] = &[
@@ -62,6 +62,12 @@ const CHECK: &[Step] = &[
 async fn session(server: Flavour, client: Flavour, steps: &[Step]) -> String {
     let cluster = Cluster::single(server).await.unwrap();
     let ctl = Ctl::etcdctl(client, &cluster.endpoints()).unwrap();
+    until("the cluster's version", LIMIT, async || {
+        let output = ctl.run(&["downgrade", "validate", "3.6"]).await?;
+        Ok(if output.code == 0 { Look::Yes(()) } else { Look::NotYet(output.stderr) })
+    })
+    .await
+    .unwrap();
     record(&ctl, steps).await.unwrap()
 }
 

@@ -40,3 +40,4 @@ pub mod metrics;
 pub mod position;
 pub mod telemetry;
 pub mod traffic;
+pub mod version;

@@ -3,9 +3,10 @@
 mod compaction;
 mod lease;
 mod publish;
+mod releases;
 mod version;
 
 pub use compaction::compact_periodically;
 pub use lease::Lessor;
 pub use publish::publish_attributes;
-pub use version::settle_cluster_version;
+pub use version::{end_downgrade, settle_cluster_version};

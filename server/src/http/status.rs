@@ -34,6 +34,36 @@ pub fn invalid(reason: Invalid) -> Status {
     Status::new(Code::InvalidArgument, text)
 }
 
+/// Why a cluster can't go back to an older version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DowngradeRefusal {
+    Format,
+    Target,
+    VersionUnknown,
+    InProgress,
+    NoneInFlight,
+}
+
+pub fn downgrade(reason: DowngradeRefusal) -> Status {
+    let (code, text) = match reason {
+        DowngradeRefusal::Format => (Code::InvalidArgument, "etcdserver: wrong downgrade target version format"),
+        DowngradeRefusal::Target => (Code::InvalidArgument, "etcdserver: invalid downgrade target version"),
+        DowngradeRefusal::VersionUnknown => {
+            (Code::FailedPrecondition, "etcdserver: cluster version not found during downgrade")
+        }
+        DowngradeRefusal::InProgress => {
+            (Code::FailedPrecondition, "etcdserver: cluster has a downgrade job in progress")
+        }
+        DowngradeRefusal::NoneInFlight => (Code::FailedPrecondition, "etcdserver: no inflight downgrade job"),
+    };
+    Status::new(code, text)
+}
+
+/// A kind of call within a call that etcd doesn't know either.
+pub fn unknown_method() -> Status {
+    Status::new(Code::Unknown, "etcdserver: unknown method")
+}
+
 pub fn refusal(refusal: Refusal) -> Status {
     let (code, text) = match refusal {
         Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
@@ -186,11 +216,6 @@ pub fn json(error: JsonError) -> Status {
             Status::invalid_argument(error.to_string())
         }
     }
-}
-
-/// A part of etcd's API that this server does not have yet.
-pub fn not_there(what: &str) -> Status {
-    Status::new(Code::Unimplemented, format!("etcdserver: {what} is not supported by this server yet"))
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let Opened { wal, store, writer, identified } = parts;
 
     let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id));
-    let options = raft_options(&config, &identified, security.to_peers, observer.clone());
+    let options = raft_options(&config, &identified, security.to_peers.clone(), observer.clone());
     let raft = raft::start(options, wal.clone(), store.clone(), writer, &clock).await?;
     let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
     let authority = Authority::new(&auth::Settings::of(&config))?;
@@ -109,7 +109,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     // Peers first: without them there is no quorum. Then metrics, so that a member that can't join can be observed.
     running.serve_peers(sockets.peers, &folder);
     running.serve_metrics(sockets.metrics);
-    let duties = running.start_duties(&config);
+    let duties = running.start_duties(&config, security.to_peers.clone());
 
     let published = duty::publish_attributes(&raft, &store, &config.name, texts(&config.advertise_client_urls));
     let mut wal_failed = wal.failed();
@@ -417,17 +417,18 @@ impl Running {
         }
     }
 
-    fn start_duties(&self, config: &Config) -> CancellationToken {
+    fn start_duties(&self, config: &Config, dial: Dial) -> CancellationToken {
         let stop = CancellationToken::new();
         let (raft, store) = (self.member.raft().clone(), self.member.store().clone());
-        let version = duty::settle_cluster_version(raft.clone(), store.clone(), client::storage_version());
+        let version = duty::settle_cluster_version(raft.clone(), store.clone(), dial.clone());
+        let downgrade = duty::end_downgrade(raft.clone(), store.clone(), dial, config.downgrade_check_time);
         let compaction = duty::compact_periodically(raft, store, config.auto_compaction);
         let stopped = stop.clone();
         let member = self.member.clone();
         self.tasks.spawn(async move {
             let tokens = member.authority().sweep(member.store());
             tokio::select! {
-                () = async { futures::join!(version, compaction, tokens); } => {}
+                () = async { futures::join!(version, downgrade, compaction, tokens); } => {}
                 () = stopped.cancelled() => {}
             }
         });

@@ -128,7 +128,7 @@ pub(super) fn plain_error(status: StatusCode, text: &str) -> Response {
 }
 
 /// `Some` answer for everything but GET.
-fn refuse_method(method: &Method) -> Option<Response> {
+pub(super) fn refuse_method(method: &Method) -> Option<Response> {
     if method == Method::GET {
         return None;
     }

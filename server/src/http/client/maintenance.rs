@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::auth::Credentials;
 use super::member::Member;
-use super::snapshot;
+use super::{downgrade, snapshot};
 use crate::background;
 use crate::config::API_VERSION;
 use crate::http::status;
@@ -110,7 +110,7 @@ impl Maintenance for Service {
             raft_applied_index: self.member.raft().applied(),
             errors: troubles(&self.member, raft.leader),
             is_learner: raft.is_learner,
-            storage_version: storage_version(),
+            storage_version: self.member.storage_version().unwrap_or_default(),
             db_size_quota: self.member.limits().quota_bytes.map_or(0, |quota| quota as i64),
             downgrade_info: Some(downgrade.map_or_else(pb::DowngradeInfo::default, |downgrade| pb::DowngradeInfo {
                 enabled: true,
@@ -168,13 +168,9 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
-        self.administered(request).await?;
-        Err(status::not_there("downgrading"))
+        let request = self.administered(request).await?;
+        let version = downgrade::downgrade(&self.member, &request).await?;
+        let header = self.member.header(self.member.store().revision());
+        Ok(Response::new(pb::DowngradeResponse { header: Some(header), version }))
     }
-}
-
-/// `X.Y.0` of the API version: the schema that a snapshot of this member has.
-pub fn storage_version() -> String {
-    let mut parts = API_VERSION.splitn(3, '.');
-    format!("{}.{}.0", parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }

@@ -86,6 +86,11 @@ impl Member {
         }
     }
 
+    /// The schema that a snapshot of this member has: as in etcd it follows the cluster's version, once that is decided.
+    pub fn storage_version(&self) -> Option<String> {
+        self.0.store.cluster_version()
+    }
+
     /// Completes the header of a store's reply, which carries the revision only.
     pub fn complete(&self, header: &mut Option<pb::ResponseHeader>) {
         let revision = header.as_ref().map(|header| header.revision).unwrap_or_default();

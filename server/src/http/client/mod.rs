@@ -4,6 +4,7 @@ pub mod auth;
 mod cluster;
 mod concurrency;
 mod counted;
+mod downgrade;
 mod health;
 mod kv;
 mod kv_check;
@@ -22,7 +23,6 @@ mod v2_members;
 pub mod watch;
 mod watching;
 
-pub use maintenance::storage_version;
 pub use member::{Limits, Member};
 pub use members::list as members;
 pub use scrape::scrape;

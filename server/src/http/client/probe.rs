@@ -3,7 +3,6 @@
 use quorate_proto::served::etcdserverpb as pb;
 use serde_json::json;
 
-use super::maintenance::storage_version;
 use super::member::Member;
 use crate::http::admin;
 
@@ -29,10 +28,7 @@ impl admin::Probe for Member {
     }
 
     fn versions(&self) -> admin::Versions {
-        let cluster = self.store().cluster_version();
-        // As in etcd, the storage version follows the cluster's.
-        let storage = cluster.is_some().then(storage_version);
-        admin::Versions { cluster, storage }
+        admin::Versions { cluster: self.store().cluster_version(), storage: self.storage_version() }
     }
 
     fn vars(&self) -> Vec<(&'static str, serde_json::Value)> {

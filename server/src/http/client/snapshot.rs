@@ -16,7 +16,6 @@ use quorate_proto::served::etcdserverpb as pb;
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
-use super::maintenance::storage_version;
 use super::member::Member;
 use crate::background;
 use crate::raft;
@@ -31,6 +30,7 @@ const PIECES_AHEAD: usize = 16;
 
 pub async fn start(member: &Member) -> Result<Pieces, Status> {
     let exporting = member.clone();
+    let version = member.storage_version().unwrap_or_default();
     tracing::info!("sending database snapshot to client");
     let file = background::run("snapshot", move || export(&exporting))
         .await
@@ -41,7 +41,7 @@ pub async fn start(member: &Member) -> Result<Pieces, Status> {
         })?;
     let (pieces, stream) = tokio::sync::mpsc::channel(PIECES_AHEAD);
     let sending = move || {
-        if let Err(error) = send(file, &pieces) {
+        if let Err(error) = send(file, version, &pieces) {
             // The client may have gone; then this is dropped.
             let _ = pieces.blocking_send(Err(Status::internal(format!("failed to read the snapshot: {error}"))));
         }
@@ -121,10 +121,13 @@ fn describe(exported: &Exported) -> MemberRows {
     MemberRows { members: rows, conf_state: Some(Bytes::from(state.to_string())) }
 }
 
-fn send(mut file: File, pieces: &tokio::sync::mpsc::Sender<Result<pb::SnapshotResponse, Status>>) -> io::Result<()> {
+fn send(
+    mut file: File,
+    version: String,
+    pieces: &tokio::sync::mpsc::Sender<Result<pb::SnapshotResponse, Status>>,
+) -> io::Result<()> {
     let mut remaining = file.metadata()?.len();
     file.rewind()?;
-    let version = storage_version();
     let mut hash = Sha256::new();
     while remaining > 0 {
         let mut blob = vec![0; PIECE_BYTES.min(remaining as usize)];

@@ -2,6 +2,7 @@
 
 mod append;
 mod connection;
+mod downgrade;
 mod forward;
 mod identity;
 mod lease;

@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// The format of the exported buckets, as the minor version of etcd that writes it.
+/// The format of the exported buckets, as the minor version of etcd that writes it, while the cluster has not agreed on a version.
+/// The buckets are the same in 3.6.
 pub const STORAGE_VERSION: &str = "3.7.0";
 
 /// A bucket of etcd's database, in the order of their names.
@@ -118,8 +119,9 @@ impl Store {
         copy(&*snapshot, Family::Auth, Bucket::Auth, &mut row)?;
         copy(&*snapshot, Family::AuthRoles, Bucket::AuthRoles, &mut row)?;
         copy(&*snapshot, Family::AuthUsers, Bucket::AuthUsers, &mut row)?;
-        if let Some(version) = fact(meta::CLUSTER_VERSION)? {
-            row(Bucket::Cluster, b"clusterVersion", &version)?;
+        let version = fact(meta::CLUSTER_VERSION)?;
+        if let Some(version) = &version {
+            row(Bucket::Cluster, b"clusterVersion", version)?;
         }
         if let Some(target) = fact(meta::DOWNGRADE)? {
             let target = meta::decode_text(meta::DOWNGRADE, &target)?;
@@ -148,7 +150,9 @@ impl Store {
                 row(Bucket::Meta, name.as_bytes(), RowKey::put(Revision::new(main, 0)).as_bytes())?;
             }
         }
-        row(Bucket::Meta, b"storageVersion", STORAGE_VERSION.as_bytes())?;
+        // After a downgrade the older release is to take it.
+        let version = version.as_deref().unwrap_or(STORAGE_VERSION.as_bytes());
+        row(Bucket::Meta, b"storageVersion", version)?;
         row(Bucket::Meta, b"term", &exported.applied.term.to_be_bytes())?;
         Ok(exported)
     }

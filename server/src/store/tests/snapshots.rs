@@ -149,3 +149,23 @@ fn an_export_imports_as_the_same_store() {
     assert_eq!(copy.store.cluster_version().as_deref(), Some("3.7.0"));
     assert_eq!(copy.store.member_attributes()[0].1.name, "m");
 }
+
+#[test]
+fn an_export_is_of_the_format_of_the_clusters_version() {
+    let mut subject = Subject::in_memory();
+    let format = |subject: &Subject| {
+        let mut found = None;
+        let row = |bucket: Bucket, key: &[u8], value: &[u8]| {
+            if bucket == Bucket::Meta && key == b"storageVersion" {
+                found = Some(String::from_utf8(value.to_vec()).unwrap());
+            }
+            Ok::<_, Error>(())
+        };
+        subject.store.export(|_| MemberRows::default(), row).unwrap();
+        found.unwrap()
+    };
+    assert_eq!(format(&subject), "3.7.0");
+    let version = quorate_proto::membershippb::ClusterVersionSetRequest { ver: "3.6.0".to_owned() };
+    subject.apply(pb::InternalRaftRequest { cluster_version_set: Some(version), ..Default::default() }).unwrap();
+    assert_eq!(format(&subject), "3.6.0");
+}
