@@ -6,6 +6,7 @@
 #   make test     every test; the last line is `N passed, M failed`
 #   make verify   the gate before a commit: changes nothing
 #   make fix      formats, writes crds/, and repairs what clippy can repair
+#   make compatibility   writes the tables of docs/compatibility.md anew
 #   make bench    etcd's load generator against three members of ours and three of upstream's
 
 # Everything built lives outside the checkout and survives it: RocksDB's C++ alone takes minutes.
@@ -17,7 +18,7 @@ XTASK = cargo run --release --quiet --package xtask --
 # side-by-side, large-store, failover, catch-up, restore, operator-marks, operator-scale or backup-marks
 BENCH ?= side-by-side
 
-.PHONY: build run demo test verify fix bench
+.PHONY: build run demo test verify fix compatibility bench
 
 build:
 	@scripts/install-packages build
@@ -54,6 +55,13 @@ verify:
 fix:
 	@scripts/claim-target
 	@$(XTASK) fix
+
+compatibility:
+	@scripts/install-packages test
+	@scripts/claim-target
+	@$(XTASK) build
+	@$(XTASK) tools etcd
+	@QUORATE_WRITE_PAGE=1 cargo test --release --quiet --package quorate-e2e --test compat_surface
 
 bench:
 	@scripts/install-packages test

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request, as small as a probe needs it.
+//! One HTTP/1.0 request, as small as a probe needs it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,10 +27,13 @@ pub async fn send(method: &str, address: SocketAddr, path: &str) -> Result<(u16,
 
 async fn exchange(method: &str, address: SocketAddr, path: &str, what: &str) -> Result<(u16, String), Error> {
     let mut stream = TcpStream::connect(address).await.map_err(Error::io(what))?;
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    // The older version's answers are in one piece.
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(Error::io(what))?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_LIMIT_BYTES).read_to_end(&mut answer).await.map_err(Error::io(what))?;
+    let mut stream = stream.take(ANSWER_LIMIT_BYTES);
+    // etcd's peer port doesn't always end the connection behind an answer.
+    while !is_whole(&answer) && stream.read_buf(&mut answer).await.map_err(Error::io(what))? > 0 {}
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
     match (code, answer.split_once("\r\n\r\n")) {
@@ -46,4 +49,15 @@ pub async fn is_healthy(address: SocketAddr) -> Result<(), String> {
         Ok((code, body)) => Err(format!("{code} {body}")),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// By the length that it says it has; without one it ends with the connection.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let header = |line: &str| {
+        line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.parse().ok()
+    };
+    let length: Option<usize> = head.lines().find_map(header);
+    length.is_some_and(|length| answer.len() >= head.len() + 4 + length)
 }

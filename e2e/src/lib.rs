@@ -9,6 +9,7 @@
 //! - [`history`]: what clients saw, and whether that can be true.
 //! - [`gateway`]: requests to the JSON gateway.
 //! - [`terminal`]: a terminal on which a tool asks. [`transcript`]: outputs of two command lines, made comparable.
+//! - [`surface`]: what a program offers, and the page of differences.
 //! - [`cost`]: processor time and memory of a process, for the bench.
 
 pub mod binaries;
@@ -26,6 +27,7 @@ pub mod network;
 pub mod port;
 pub mod process;
 pub mod secured;
+pub mod surface;
 pub mod terminal;
 pub mod transcript;
 pub mod wait;

@@ -231,7 +231,7 @@ async fn a_running_cluster_gets_a_backups_data_after_its_id_was_quoted() {
     let gone = json!({"bootstrap": {"restore": {"store": {"prefix": "default/sample", "s3": bucket::store()["s3"]}}}});
     apply(&site, &cluster("none", gone)).await;
     let waits = until(&site, "a missing backup", "etcdclusters/none", |cluster| {
-        cluster["status"]["message"].as_str().is_some_and(|message| message.contains("no backup in this store"))
+        cluster["status"]["message"].as_str().is_some_and(|message| message.contains("this store has no backup"))
     })
     .await;
     assert_eq!(waits["status"]["phase"], "Forming", "{waits:#}");
