@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quorate_server::config::{Command, Config, Error as ConfigError, Log, Notice, Output, Sources};
+use quorate_server::config::{Command, Config, Error as ConfigError, Gate, Log, Notice, Output, Sources};
 use quorate_server::metrics::Metrics;
 use quorate_server::program::{self, Program};
 use quorate_server::{last_words, node, telemetry};
@@ -147,6 +147,9 @@ type Failure = Box<dyn std::error::Error>;
 
 async fn run(config: Config) -> Result<(node::Ended, SignalKind), Failure> {
     let metrics = Arc::new(Metrics::new(config.extensive_metrics));
+    for gate in Gate::ALL {
+        metrics.server.set_feature(gate.name(), gate.stage().as_str(), config.feature_gates.enabled(gate));
+    }
     let (ended, signal) = until_signal(|stop| node::fallback::run(config, metrics, stop)).await?;
     Ok((ended?, signal))
 }
