@@ -253,10 +253,10 @@ fn an_entry_that_was_applied_is_not_taken_again() {
 }
 
 #[test]
-fn requests_about_users_are_refused_without_a_trace() {
+fn a_refused_request_leaves_nothing_but_its_position() {
     let mut subject = Subject::in_memory();
     let request = pb::InternalRaftRequest { auth_enable: Some(Default::default()), ..Default::default() };
-    assert_eq!(subject.apply(request), Err(Refusal::NotSupported("AuthEnable")));
+    assert_eq!(subject.apply(request), Err(Refusal::Auth(crate::store::auth::Refusal::RootUserMissing)));
     assert!(matches!(subject.apply(Default::default()), Err(Refusal::NotSupported(_))));
     assert_eq!((subject.store.revision(), subject.store.applied().index), (1, 2));
 }
