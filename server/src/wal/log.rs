@@ -157,7 +157,8 @@ impl Wal {
         Ok(())
     }
 
-    /// Notes that a snapshot of `position` exists, as etcd does for every snapshot. Its entries stay until they are purged.
+    /// Notes that a snapshot of `position` exists, as etcd does for every snapshot. Its entries stay until they are purged, and are
+    /// committed: a log that begins behind a marker could not tell that an entry at its index was replaced.
     pub async fn mark_snapshot(
         &self,
         position: Position,
@@ -169,6 +170,7 @@ impl Wal {
                 if !state.has(position) {
                     return Err(Error::NotInLog(position));
                 }
+                state.marked_index = state.marked_index.max(position.index);
                 let snapshot = Snapshot { index: position.index, term: position.term, conf_state: members };
                 Ok(Command::Snapshot { snapshot, done: Box::new(done) })
             })

@@ -121,6 +121,7 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<(Recovered, Arc<Shar
             terms: replayed.terms,
             tail: replayed.tail,
             hard_state: replayed.state,
+            marked_index: replayed.snapshot.index,
             catalog,
             queue: Default::default(),
             queued_bytes: 0,

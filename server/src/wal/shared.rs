@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) terms: Terms,
     pub(super) tail: Tail,
     pub(super) hard_state: Option<HardState>,
+    /// Of the newest snapshot, which is of committed entries, whatever the hard state knows.
+    pub(super) marked_index: u64,
     pub(super) catalog: Catalog,
     pub(super) queue: VecDeque<Command>,
     pub(super) queued_bytes: usize,
@@ -90,7 +92,7 @@ impl State {
 
     /// Highest index that must not be truncated.
     pub(super) fn settled_index(&self) -> u64 {
-        self.hard_state.map_or(0, |state| state.commit).max(self.purged.index)
+        self.hard_state.map_or(0, |state| state.commit).max(self.purged.index).max(self.marked_index)
     }
 
     /// Whether the log has this position, be it only as the one in front of the first entry.
@@ -105,6 +107,7 @@ impl State {
             self.tail.forget_through(u64::MAX);
             self.terms = Terms::new(position);
             self.last = position;
+            self.marked_index = position.index;
         } else {
             self.tail.forget_through(position.index);
             self.terms.start_at(position);

@@ -104,6 +104,8 @@ impl Plain {
 /// The log as its callers see it, and as replay would after each record: the last of those is what is on disk once all is written.
 struct Model {
     seen: Plain,
+    /// Index of the newest snapshot.
+    marked: u64,
     /// Since what is durable: the first is durable, each other one is after one more record. Never purged, only reset.
     replays: Vec<Plain>,
 }
@@ -144,6 +146,7 @@ impl Model {
         let history = self.replays.iter().rev().find(|replay| fits(replay)).cloned().unwrap_or_default();
         self.replays = vec![Plain { state: found.state, ..history }];
         self.seen = found;
+        self.marked = log.recovered.snapshot.index;
         Ok(())
     }
 }
@@ -165,7 +168,7 @@ fn sectors(seed: u64) -> impl FnMut() -> bool {
 
 fn check(actions: Vec<Action>) -> Result<(), TestCaseError> {
     let mut log = Log::new(SEGMENT_BYTES, TAIL_BYTES);
-    let mut model = Model { seen: Plain::default(), replays: vec![Plain::default()] };
+    let mut model = Model { seen: Plain::default(), marked: 0, replays: vec![Plain::default()] };
     let mut term = 1;
     for action in actions {
         let Position { index: last, .. } = model.seen.last();
@@ -181,7 +184,11 @@ fn check(actions: Vec<Action>) -> Result<(), TestCaseError> {
                 }
             }
             Action::Truncate { dropped } => {
-                let committed = model.seen.state.map_or(0, |state| state.commit).max(model.seen.start.index);
+                let committed =
+                    model.seen.state.map_or(0, |state| state.commit).max(model.seen.start.index).max(model.marked);
+                if committed > 0 {
+                    log.wal.truncate_after(committed - 1).unwrap_err();
+                }
                 let index = last.saturating_sub(dropped).max(committed);
                 log.wal.truncate_after(index).unwrap();
                 model.seen.truncate(index);
@@ -206,6 +213,7 @@ fn check(actions: Vec<Action>) -> Result<(), TestCaseError> {
             Action::Mark { behind } => {
                 if let Some(position) = model.seen.position_of(last.saturating_sub(behind)) {
                     log.mark(position);
+                    model.marked = model.marked.max(position.index);
                 }
             }
             Action::Purge { kept } => {
@@ -289,4 +297,21 @@ fn entries_behind_a_received_snapshot_stay_gone_when_those_before_it_are_purged(
     let fill = [append(4, 421), append(4, 325), append(3, 309), append(4, 318), append(5, 437)];
     let jump = [Action::Truncate { dropped: 5 }, Action::Jump { ahead: 3 }, Action::Write, Action::Close];
     check(fill.into_iter().chain(jump).collect()).unwrap();
+}
+
+/// Behind a marker that an older segment's end leaves as the start, nothing says that its entry was another once.
+#[test]
+fn what_a_snapshot_is_of_is_never_replaced() {
+    let append = |count, bytes| Action::Append { count, bytes, new_term: false };
+    let fill = [append(3, 733), append(3, 517), append(5, 525), append(4, 588)];
+    let replace = [
+        Action::Mark { behind: 1 },
+        append(2, 0),
+        Action::Truncate { dropped: 4 },
+        append(2, 0),
+        append(4, 0),
+        Action::Purge { kept: 0 },
+        Action::Close,
+    ];
+    check(fill.into_iter().chain(replace).collect()).unwrap();
 }
