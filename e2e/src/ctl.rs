@@ -80,22 +80,13 @@ impl Ctl {
 
     /// Runs it on a terminal, where it asks for what the answers are for.
     pub async fn run_on_terminal<A: AsRef<OsStr>>(&self, arguments: &[A], answers: &[Answer]) -> Result<Output, Error> {
-        let mut command = std::process::Command::new(&self.binary);
-        command.args(&self.first_arguments).args(arguments);
-        command.env_clear().env("HOME", std::env::temp_dir());
-        // Upstream's has stty hide what is typed.
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        terminal::run(command, answers).await
+        terminal::run(self.command(arguments), answers).await
     }
 
     /// Runs it with a text on its standard input.
     pub async fn run_with_input<A: AsRef<OsStr>>(&self, arguments: &[A], input: &str) -> Result<Output, Error> {
         let what = format!("{}", self.binary.display());
-        let mut command = tokio::process::Command::new(&self.binary);
-        command.args(&self.first_arguments).args(arguments);
-        // Variables of the desk (ETCDCTL_*, proxies) must not reach the tool; some tools insist on a home.
-        command.env_clear().env("HOME", std::env::temp_dir());
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let mut command = tokio::process::Command::from(self.command(arguments));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(Error::io(format!("starting {what}")))?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -115,5 +106,15 @@ impl Ctl {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             code: output.status.code().unwrap_or(-1),
         })
+    }
+
+    fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.binary);
+        command.args(&self.first_arguments).args(arguments);
+        // Variables of the desk (ETCDCTL_*, proxies) must not reach the tool. Some tools insist on a home, and some start others: a
+        // lock's command, or stty, which hides what is typed.
+        command.env_clear().env("HOME", std::env::temp_dir());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
     }
 }
