@@ -100,6 +100,11 @@ fn images_dir() -> PathBuf {
     std::env::var_os("QUORATE_IMAGES").map_or_else(|| repository().join("bin/images"), PathBuf::from)
 }
 
+/// Programs that use the client libraries of other languages, by language: `QUORATE_CLIENTS`, else `bin/clients/` of the checkout.
+pub fn clients_dir() -> PathBuf {
+    std::env::var_os("QUORATE_CLIENTS").map_or_else(|| repository().join("bin/clients"), PathBuf::from)
+}
+
 /// The checkout, as cargo says at run time: another checkout with the same target folder may have built this program.
 pub fn repository() -> PathBuf {
     let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();

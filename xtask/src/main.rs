@@ -1,12 +1,13 @@
 //! Automation: what `make` calls, the same at the desk and in CI.
 //!
 //! - [`build`]: the binaries, into `bin/`. [`tools`]: foreign tools of the tests, out of Go modules. [`images`]: archives of
-//!   the container images, for the tests' Kubernetes.
+//!   the container images, for the tests' Kubernetes. [`clients`]: programs in other languages that use a cluster.
 //! - [`mod@test`]: every test in groups, and the count. [`verify`]: the read-only gate, and its fixer.
 //! - [`tidy`]: the layout rules of ARCHITECTURE.md, proven.
 //! - [`place`]: where things are. [`run`]: how commands are run.
 
 mod build;
+mod clients;
 mod images;
 mod place;
 mod run;
@@ -38,6 +39,8 @@ enum Task {
         /// Groups to build: folders of e2e/tools/. None: all.
         groups: Vec<String>,
     },
+    /// Builds the programs that use client libraries of other languages, and links them in bin/clients/.
+    Clients,
     /// Makes archives of the container images out of bin/ and bin/tools/, and links them in bin/images/.
     Images,
     /// Builds what is missing and runs the tests; the last line is `N passed, M failed`.
@@ -69,6 +72,7 @@ fn perform(task: Task) -> Result<(), Failure> {
     match task {
         Task::Build => build::binaries(&place),
         Task::Tools { groups } => tools::build(&place, &groups),
+        Task::Clients => clients::build(&place),
         Task::Images => images::build(&place),
         Task::Test { groups } => test::run(&place, &groups),
         Task::Verify => verify::verify(&place),

@@ -41,6 +41,11 @@ impl Place {
         self.checkout.join("bin/images")
     }
 
+    /// Where programs that use client libraries are linked.
+    pub fn clients(&self) -> PathBuf {
+        self.checkout.join("bin/clients")
+    }
+
     /// Where the foreign tools are linked.
     pub fn tools(&self) -> PathBuf {
         self.checkout.join("bin/tools")

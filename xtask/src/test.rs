@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::place::Place;
 use crate::run::{self, Failure};
-use crate::{build, images, tools};
+use crate::{build, clients, images, tools};
 
 /// What a group of tests needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,8 +76,10 @@ fn processes(place: &Place, group: Group, count: &mut Count) -> Result<(), Failu
     }
     build::binaries(place)?;
     tools::build(place, &[])?;
-    if group == Group::Kubernetes {
-        images::build(place)?;
+    match group {
+        Group::InProcess => {}
+        Group::Processes => clients::build(place)?,
+        Group::Kubernetes => images::build(place)?,
     }
     let mut arguments = vec!["test", "--release", "--package", "quorate-e2e", "--no-fail-fast"];
     arguments.extend(tests.iter().flat_map(|test| ["--test", test]));
@@ -85,7 +87,7 @@ fn processes(place: &Place, group: Group, count: &mut Count) -> Result<(), Failu
     arguments.extend(["--", "--test-threads=2"]);
     let mut command = run::cargo(place, &arguments);
     command.env("QUORATE_BIN", place.bin()).env("QUORATE_TOOLS", place.tools());
-    command.env("QUORATE_IMAGES", place.images());
+    command.env("QUORATE_IMAGES", place.images()).env("QUORATE_CLIENTS", place.clients());
     count_run(command, count)
 }
 
