@@ -61,7 +61,7 @@ compatibility:
 	@scripts/claim-target
 	@$(XTASK) build
 	@$(XTASK) tools etcd
-	@QUORATE_WRITE_PAGE=1 cargo test --release --quiet --package quorate-e2e --test compat_surface
+	@QUORATE_WRITE_PAGE=1 cargo test --release --quiet --package quorate-e2e --test compat surface::
 
 bench:
 	@scripts/install-packages test
@@ -69,4 +69,4 @@ bench:
 	@$(XTASK) build
 	@$(XTASK) tools $(if $(filter operator-% backup-%,$(BENCH)),,etcd etcd-tools)
 	@$(if $(filter operator-% backup-%,$(BENCH)),$(XTASK) images)
-	@cargo run --release --package quorate-e2e --bin $(BENCH) -- $(ARGS)
+	@cargo run --release --package quorate-bench -- $(BENCH) $(ARGS)

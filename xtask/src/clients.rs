@@ -5,6 +5,7 @@
 //! toolchain for is left out, and said.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
@@ -14,26 +15,25 @@ use crate::run::{self, Failure};
 /// A language, by the name of its folder.
 struct Language {
     name: &'static str,
-    /// Programs that the build needs.
-    toolchain: &'static [&'static str],
+    /// Commands that succeed where its toolchain is.
+    toolchain: &'static [&'static [&'static str]],
     /// From the folder of sources to that of the result.
     build: fn(&Place, &Path, &Path) -> Result<(), Failure>,
 }
 
 const LANGUAGES: [Language; 4] = [
-    Language { name: "go", toolchain: &["go"], build: go },
-    Language { name: "python", toolchain: &["python3"], build: python },
-    Language { name: "javascript", toolchain: &["node", "npm"], build: javascript },
-    Language { name: "java", toolchain: &["java", "mvn"], build: java },
+    Language { name: "go", toolchain: &[&["go", "version"]], build: go },
+    Language { name: "python", toolchain: &[&["python3", "-c", "import ensurepip"]], build: python },
+    Language { name: "javascript", toolchain: &[&["node", "--version"], &["npm", "--version"]], build: javascript },
+    Language { name: "java", toolchain: &[&["java", "-version"], &["mvn", "--version"]], build: java },
 ];
 
 /// Builds what the cache lacks, and links it.
 pub fn build(place: &Place) -> Result<(), Failure> {
     for language in &LANGUAGES {
-        let missing = language.toolchain.iter().find(|program| !is_there(program));
-        match missing {
-            Some(program) => {
-                eprintln!("left out: the client library of {} (this machine has no {program})", language.name)
+        match language.toolchain.iter().find(|command| !succeeds(command)) {
+            Some(command) => {
+                eprintln!("left out: the client library of {} (`{}` fails here)", language.name, command.join(" "));
             }
             None => link(place, language, &build_one(place, language)?)?,
         }
@@ -41,9 +41,10 @@ pub fn build(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+fn succeeds(command: &[&str]) -> bool {
+    let mut tried = Command::new(command[0]);
+    tried.args(&command[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    tried.status().is_ok_and(|status| status.success())
 }
 
 fn build_one(place: &Place, language: &Language) -> Result<PathBuf, Failure> {
@@ -154,7 +155,8 @@ mod tests {
         let entries = std::fs::read_dir(folder).unwrap();
         let mut found: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         let mut known: Vec<_> = LANGUAGES.iter().map(|language| language.name.to_owned()).collect();
-        (found.sort(), known.sort());
+        found.sort();
+        known.sort();
         assert_eq!(found, known);
     }
 }

@@ -1,0 +1,18 @@
+//! Our programs beside upstream's, and programs written for upstream on ours: one program, so that two tests run at any time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
+
+mod auth;
+mod auth_table;
+mod check;
+mod clients;
+mod dump_logs;
+mod etcdutl;
+mod gateway;
+mod gateway_tables;
+mod kube_apiserver;
+mod lock;
+mod mirror;
+mod reconnect;
+mod snapshot;
+mod surface;
+mod transcripts;
