@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 
+use super::client_version::ClientVersions;
 use super::text::Text;
 use super::{Disk, Lease, Mvcc, Network, Proxy, Server};
 
@@ -125,7 +126,7 @@ pub(super) fn server(b: &mut Builder) -> Server {
             "Time of a range in the store",
             buckets(0.0001, 20),
         ),
-        client_requests: b.counters("etcd_server_client_requests_total", "Client requests by client version"),
+        client_versions: ClientVersions::new(b),
         healthcheck: b.gauges("etcd_server_healthcheck", "Result of each health check: 1 is healthy"),
         healthchecks: b.counters("etcd_server_healthchecks_total", "Health checks made, by result"),
         version: b.gauges("etcd_server_version", "1 for the version that runs"),

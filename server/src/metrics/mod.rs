@@ -3,6 +3,7 @@
 //! Hot paths hold handles (a counter is one atomic); label sets are looked up once, when a handle is made, never for a
 //! request. Values that another part already keeps are copied by closures at scrape time ([`Metrics::on_scrape`]).
 
+mod client_version;
 mod families;
 mod peer;
 mod process;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+pub use client_version::ClientVersions;
 pub use families::{HistogramFamily, Labels};
 pub use peer::{Peer, Peers};
 pub use rpc::{Kind, Rpc, Rpcs};
@@ -68,7 +70,7 @@ pub struct Server {
     pub request_duration: HistogramFamily<2>,
     pub apply_duration: HistogramFamily<3>,
     pub range_duration: HistogramFamily<1>,
-    pub client_requests: Family<Labels<2>, Counter>,
+    pub client_versions: ClientVersions,
     healthcheck: Family<Labels<2>, Gauge>,
     healthchecks: Family<Labels<3>, Counter>,
     version: Family<Labels<1>, Gauge>,

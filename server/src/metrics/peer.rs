@@ -62,7 +62,7 @@ impl Peers {
                 buckets(0.0001, 16),
             ),
             active: b.gauges("etcd_network_active_peers", "1 while a member is connected"),
-            known: b.gauges("etcd_network_known_peers", "1 for each other member of the cluster"),
+            known: b.gauges("etcd_network_known_peers", "1 for each member of the cluster, this one too"),
             disconnected: b.counters("etcd_network_disconnected_peers_total", "Connections to a member that broke"),
             snapshot_send_success: b.counters("etcd_network_snapshot_send_success", "Snapshots sent"),
             snapshot_send_failures: b.counters("etcd_network_snapshot_send_failures", "Snapshots not sent"),
@@ -110,10 +110,10 @@ impl Peers {
         }
     }
 
-    /// Says which other members the cluster has now.
-    pub fn set_known(&self, local: u64, remotes: &[u64]) {
+    /// Says which members the cluster has now, this one too.
+    pub fn set_known(&self, local: u64, members: &[u64]) {
         self.known.clear();
-        for remote in remotes {
+        for remote in members {
             let pair = [("Local", format!("{local:x}")), ("Remote", format!("{remote:x}"))];
             self.known.get_or_create(&pair).set(1);
         }

@@ -64,6 +64,34 @@ pub(super) struct Counts {
     pub leader_changes: Arc<AtomicU64>,
 }
 
+impl Counts {
+    pub fn pending_proposal(&self) -> PendingProposal<'_> {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        PendingProposal { counts: self, is_decided: false }
+    }
+}
+
+/// A proposal on its way. Dropped before it is decided, it has failed: its caller had no more time than it took.
+pub(super) struct PendingProposal<'a> {
+    counts: &'a Counts,
+    is_decided: bool,
+}
+
+impl PendingProposal<'_> {
+    pub fn decided(mut self) {
+        self.is_decided = true;
+    }
+}
+
+impl Drop for PendingProposal<'_> {
+    fn drop(&mut self) {
+        self.counts.pending.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_decided {
+            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Cheap to clone; lives as long as the member runs.
 #[derive(Clone)]
 pub struct Handle(pub(super) Arc<Inner>);
@@ -275,5 +303,23 @@ impl Inner {
             return Err(Error::Overloaded);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_whose_caller_leaves_has_failed_and_is_not_pending_any_more() {
+        let counts = Counts::default();
+        let numbers = || (counts.pending.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed));
+        let left = counts.pending_proposal();
+        let decided = counts.pending_proposal();
+        assert_eq!(numbers(), (2, 0));
+        drop(left);
+        assert_eq!(numbers(), (1, 1));
+        decided.decided();
+        assert_eq!(numbers(), (0, 1));
     }
 }

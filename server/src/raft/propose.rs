@@ -1,8 +1,6 @@
 //! The way of a write: to the log when this member leads, to the leader otherwise; the answer comes from the local
 //! apply in both cases.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::impls::OneshotResponder;
@@ -33,16 +31,14 @@ impl Inner {
             return Err(Error::TooLarge { size, limit: self.max_request_bytes });
         }
         let data = Bytes::from(request.encode_to_vec());
-        self.counts.pending.fetch_add(1, Ordering::Relaxed);
-        let decided = tokio::time::timeout(self.request_timeout, self.decide(id, data)).await;
-        self.counts.pending.fetch_sub(1, Ordering::Relaxed);
-        let outcome = match decided {
+        let pending = self.counts.pending_proposal();
+        let outcome = match tokio::time::timeout(self.request_timeout, self.decide(id, data)).await {
             Ok(decided) => decided,
             Err(_) if self.status.borrow().leader == 0 => Err(Error::NoLeader),
             Err(_) => Err(Error::Timeout),
         };
-        if matches!(outcome, Err(Error::NoLeader | Error::Timeout | Error::LeaderFailed)) {
-            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        if !matches!(outcome, Err(Error::NoLeader | Error::Timeout | Error::LeaderFailed)) {
+            pending.decided();
         }
         outcome
     }

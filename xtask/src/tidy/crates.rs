@@ -4,7 +4,7 @@
 use super::File;
 
 /// A crate's folder and what it may depend on.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("proto", &[]),
     ("format", &["quorate-proto"]),
     ("dns", &[]),
@@ -16,6 +16,7 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("operator", &["quorate-proto", "quorate-tls"]),
     ("plugin", &["quorate-operator"]),
     ("e2e", &["quorate-proto", "quorate-format"]),
+    ("bench", &["quorate-e2e"]),
     ("xtask", &[]),
 ];
 

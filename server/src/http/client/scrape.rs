@@ -29,8 +29,8 @@ pub fn scrape(member: &Member, traffic: &Arc<Totals>) -> impl Fn(&Metrics) + Sen
 
         set_counter(&metrics.network.client_grpc_received_bytes, traffic.received_bytes());
         set_counter(&metrics.network.client_grpc_sent_bytes, traffic.sent_bytes());
-        let others: Vec<u64> = status.members.iter().map(|member| member.id).filter(|id| *id != own).collect();
-        metrics.peers.set_known(own, &others);
+        let members: Vec<u64> = status.members.iter().map(|member| member.id).collect();
+        metrics.peers.set_known(own, &members);
 
         let store = member.store();
         let size = store.size();

@@ -119,8 +119,10 @@ impl Services {
         B: http_body::Body<Error: Into<tower::BoxError> + Send> + Send + 'static,
     {
         let path = request.uri().path();
-        let counted = Counted::start(self.metrics.rpcs.get(path));
-        if let Err(refused) = self.admit(path, request.headers()) {
+        let rpc = self.metrics.rpcs.get(path);
+        let counted = Counted::start(rpc);
+        let admitted = self.count_version(request.headers(), rpc.is_some_and(|rpc| rpc.streams));
+        if let Err(refused) = admitted.and_then(|()| self.admit(path, request.headers())) {
             counted.handled(refused.code());
             return Box::pin(std::future::ready(Ok(refused.into_http())));
         }
@@ -144,6 +146,16 @@ impl Services {
             let response = answer.await?;
             Ok(counted.answered(large_range::unfold(too_large_as_etcd(response))))
         })
+    }
+
+    fn count_version(&self, headers: &HeaderMap, streams: bool) -> Result<(), Status> {
+        let version = match headers.get("client-api-version").map(|version| std::str::from_utf8(version.as_bytes())) {
+            Some(Ok(version)) => Some(version),
+            Some(Err(_)) => return Err(Status::invalid_argument("etcdserver: invalid client api version")),
+            None => None,
+        };
+        self.metrics.server.client_versions.count(version, streams);
+        Ok(())
     }
 
     /// What holds for every call, whatever it asks for.
