@@ -1,13 +1,14 @@
 //! Automation: what `make` calls, the same at the desk and in CI.
 //!
 //! - [`build`]: the binaries, into `bin/`. [`tools`]: foreign tools of the tests, out of Go modules. [`images`]: archives of
-//!   the container images, for the tests' Kubernetes.
+//!   the container images, for the tests' Kubernetes. [`mixin`]: etcd's alerting rules, and promtool.
 //! - [`mod@test`]: every test in groups, and the count. [`verify`]: the read-only gate, and its fixer.
 //! - [`tidy`]: the layout rules of ARCHITECTURE.md, proven.
 //! - [`place`]: where things are. [`run`]: how commands are run.
 
 mod build;
 mod images;
+mod mixin;
 mod place;
 mod run;
 mod test;
