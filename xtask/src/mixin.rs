@@ -9,7 +9,8 @@ use crate::place::Place;
 use crate::run::{self, Failure};
 
 /// The field of the mixin and the file that gets it. The older dashboard has all queries of the newer one and needs no library.
-const PARTS: [(&str, &str); 2] = [("prometheusAlerts", "etcd-rules.json"), ("grafanaDashboards", "etcd-dashboard.json")];
+const PARTS: [(&str, &str); 2] =
+    [("prometheusAlerts", "etcd-rules.json"), ("grafanaDashboards", "etcd-dashboard.json")];
 
 /// Writes the rendered files beside the tools, and links promtool.
 pub fn build(place: &Place) -> Result<(), Failure> {
@@ -62,7 +63,8 @@ fn unpack(place: &Place, folder: &Path) -> Result<PathBuf, Failure> {
     let remedy = "install promtool of Prometheus by hand, or let `apt-get update` fetch the lists of packages";
     run::run(download).map_err(|Failure(text)| Failure(format!("{text}: {remedy}")))?;
     let entries = std::fs::read_dir(&unpacked).map_err(Failure::io(format!("listing {}", unpacked.display())))?;
-    let package = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|is| is == "deb"));
+    let package =
+        entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|is| is == "deb"));
     let package = package.ok_or_else(|| Failure(format!("no package in {}", unpacked.display())))?;
     let mut extract = run::command(place, "dpkg-deb", &["--extract"]);
     extract.arg(package).arg(&unpacked);

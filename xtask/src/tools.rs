@@ -24,11 +24,7 @@ struct Group {
 
 /// The quickest first.
 const GROUPS: [Group; 7] = [
-    Group {
-        name: "mixin",
-        ldflags: "-s -w",
-        tools: &[("jsonnet", "github.com/google/go-jsonnet/cmd/jsonnet")],
-    },
+    Group { name: "mixin", ldflags: "-s -w", tools: &[("jsonnet", "github.com/google/go-jsonnet/cmd/jsonnet")] },
     Group {
         name: "etcd",
         ldflags: "-s -w",
