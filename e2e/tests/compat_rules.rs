@@ -120,7 +120,8 @@ async fn a_lost_quorum_is_told_and_what_it_does_to_calls() {
     let mut cluster = of(3).flag("--heartbeat-interval=20").flag("--election-timeout=200").start().await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..20 {
-        clients.push(cluster.members()[0].client().await.unwrap());
+        // Without a limit of their own: the member gives up, not the caller.
+        clients.push(Client::connect(&[cluster.members()[0].endpoint()], None).await.unwrap());
     }
     for at in [1, 2] {
         cluster.member(at).kill().unwrap();
@@ -193,7 +194,8 @@ async fn calls_that_fail_are_told_by_their_share() {
 
 #[tokio::test]
 async fn slow_ways_between_members_are_told_and_so_are_the_calls_that_wait_for_them() {
-    let mut cluster = of(3).prepare().unwrap();
+    // A heartbeat that takes longer than their interval is given up, and its round trip isn't counted.
+    let mut cluster = of(3).flag("--heartbeat-interval=400").flag("--election-timeout=4000").prepare().unwrap();
     let mut links = Vec::new();
     let mut initial = Vec::new();
     for at in 0..3 {
