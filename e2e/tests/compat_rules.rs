@@ -116,7 +116,7 @@ async fn without_a_leader(scrapes: &mut Scrapes, member: &str) {
 }
 
 #[tokio::test]
-async fn a_lost_quorum_is_told_and_what_it_does_to_calls() {
+async fn a_lost_quorum_is_told_and_so_are_the_proposals_that_fail() {
     let mut cluster = of(3).flag("--heartbeat-interval=20").flag("--election-timeout=200").start().await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -144,8 +144,8 @@ async fn a_lost_quorum_is_told_and_what_it_does_to_calls() {
         pass(&mut scrapes, ROUNDS / 2).await;
     }
     pass(&mut scrapes, ROUNDS).await;
-    let all = [DOWN, INSUFFICIENT, NO_LEADER, SOME_FAILED, MANY_FAILED, SLOW_REQUESTS, FAILED_PROPOSALS];
-    scrapes.fired(&all).await.unwrap();
+    // Failed and slow requests must go on for longer than that to be told.
+    scrapes.fired(&[DOWN, INSUFFICIENT, NO_LEADER, FAILED_PROPOSALS]).await.unwrap();
 }
 
 #[tokio::test]
