@@ -10,6 +10,7 @@
 //! - [`gateway`]: requests to the JSON gateway.
 //! - [`terminal`]: a terminal on which a tool asks. [`transcript`]: outputs of two command lines, made comparable.
 //! - [`surface`]: what a program offers, and the page of differences.
+//! - [`prometheus`]: what etcd's alerting rules and dashboard say of members. [`link`]: a slow way between members.
 //! - [`cost`]: processor time and memory of a process, for the bench.
 
 pub mod binaries;
@@ -22,10 +23,12 @@ pub mod gateway;
 pub mod health;
 pub mod history;
 pub mod kubernetes;
+pub mod link;
 pub mod member;
 pub mod network;
 pub mod port;
 pub mod process;
+pub mod prometheus;
 pub mod secured;
 pub mod surface;
 pub mod terminal;

@@ -1,7 +1,8 @@
 //! Automation: what `make` calls, the same at the desk and in CI.
 //!
 //! - [`build`]: the binaries, into `bin/`. [`tools`]: foreign tools of the tests, out of Go modules. [`images`]: archives of
-//!   the container images, for the tests' Kubernetes. [`clients`]: programs in other languages that use a cluster.
+//!   the container images, for the tests' Kubernetes. [`clients`]: programs in other languages that use a cluster. [`mixin`]: etcd's
+//!   alerting rules, and promtool.
 //! - [`mod@test`]: every test in groups, and the count. [`verify`]: the read-only gate, and its fixer.
 //! - [`tidy`]: the layout rules of ARCHITECTURE.md, proven.
 //! - [`place`]: where things are. [`run`]: how commands are run.
@@ -9,6 +10,7 @@
 mod build;
 mod clients;
 mod images;
+mod mixin;
 mod place;
 mod run;
 mod test;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::mixin;
 use crate::place::Place;
 use crate::run::{self, Failure};
 
@@ -22,7 +23,8 @@ struct Group {
 }
 
 /// The quickest first.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
+    Group { name: "mixin", ldflags: "-s -w", tools: &[("jsonnet", "github.com/google/go-jsonnet/cmd/jsonnet")] },
     Group {
         name: "etcd",
         ldflags: "-s -w",
@@ -71,6 +73,9 @@ pub fn build(place: &Place, names: &[String]) -> Result<(), Failure> {
     for group in GROUPS.iter().filter(|group| names.is_empty() || names.iter().any(|name| name == group.name)) {
         let built = build_group(place, group)?;
         link(place, group, &built)?;
+        if group.name == "mixin" {
+            mixin::build(place)?;
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod kube_apiserver;
 mod lock;
 mod mirror;
 mod reconnect;
+mod rules;
 mod snapshot;
 mod surface;
 mod transcripts;
