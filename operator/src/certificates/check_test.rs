@@ -47,6 +47,19 @@ fn what_cannot_serve_is_told_with_its_cure() {
 }
 
 #[test]
+fn with_authentication_the_operator_shows_itself_as_root() {
+    let own = issue::authority("a", now()).unwrap();
+    let root = made(&cluster(json!({})), Kind::Client, &own);
+    let pair = issue::leaf(Kind::Peer, "a", &[], &own, now()).unwrap();
+    let other = read(&as_secret(&pair, &root.trust)).unwrap();
+    let says = |spec, material| check::leaf(&cluster(spec), Kind::Client, material, &root.trust, now());
+    let on = || json!({"auth": {"enabled": true}});
+    assert_eq!((says(on(), &root), says(json!({}), &other)), (Ok(()), Ok(())));
+    let refusal = says(on(), &other).unwrap_err();
+    assert!(refusal.contains("has the common name \"a peer\"") && refusal.contains("issue it with"), "{refusal}");
+}
+
+#[test]
 fn a_secret_that_lacks_something_names_the_key() {
     let (plain, own) = (cluster(json!({})), issue::authority("a", now()).unwrap());
     let good = made(&plain, Kind::Client, &own);
