@@ -52,10 +52,13 @@ fn with_authentication_the_operator_shows_itself_as_root() {
     let root = made(&cluster(json!({})), Kind::Client, &own);
     let pair = issue::leaf(Kind::Peer, "a", &[], &own, now()).unwrap();
     let other = read(&as_secret(&pair, &root.trust)).unwrap();
-    let says = |spec, material| check::leaf(&cluster(spec), Kind::Client, material, &root.trust, now());
-    let on = || json!({"auth": {"enabled": true}});
-    assert_eq!((says(on(), &root), says(json!({}), &other)), (Ok(()), Ok(())));
-    let refusal = says(on(), &other).unwrap_err();
+    let says = |is_enabled, material| {
+        let mut cluster = cluster(json!({}));
+        cluster.spec.auth.enabled = is_enabled;
+        check::leaf(&cluster, Kind::Client, material, &root.trust, now())
+    };
+    assert_eq!((says(true, &root), says(false, &other)), (Ok(()), Ok(())));
+    let refusal = says(true, &other).unwrap_err();
     assert!(refusal.contains("has the common name \"a peer\"") && refusal.contains("issue it with"), "{refusal}");
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Users and roles of etcd. Those that were made by hand are left alone.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("self.users.all(user, user.roles.all(role, role == 'root' || self.roles.exists(declared, declared.name == role)))").message("auth.users: a role that a user has must be declared in auth.roles, or be root")
+    validation = Rule::new("!has(self.users) || self.users.all(user, !has(user.roles) || user.roles.all(role, role == 'root' || (has(self.roles) && self.roles.exists(declared, declared.name == role))))").message("auth.users: a role that a user has must be declared in auth.roles, or be root")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {

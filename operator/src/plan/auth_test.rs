@@ -21,7 +21,7 @@ impl Sim {
             Change::Disallow { role, range } => drop(found.roles.get_mut(&role).unwrap().remove(&range).unwrap()),
             Change::DeleteRole { role } => {
                 found.roles.remove(&role).unwrap();
-                found.users.values_mut().for_each(|roles| drop(roles.remove(&role)));
+                found.users.values_mut().for_each(|roles| roles.retain(|one| *one != role));
             }
             Change::AddUser { user, password, .. } => {
                 assert!(found.users.insert(user.clone(), BTreeSet::new()).is_none(), "{change}");
