@@ -71,7 +71,9 @@ async fn certificate(site: &Operated, cluster: &str, user: &str) -> (PathBuf, Pa
         let said = Command::new("openssl").args(arguments).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     };
-    openssl(&format!("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={user} -keyout key -out csr"));
+    openssl(&format!(
+        "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={user} -keyout key -out csr"
+    ));
     openssl("x509 -req -in csr -CA ca.crt -CAkey ca.key -days 30 -extfile ext -out crt");
     (file("crt"), file("key"))
 }
@@ -89,7 +91,10 @@ async fn as_user(site: &Operated, cluster: &str, user: &str, arguments: &[&str])
 }
 
 async fn allowed(site: &Operated, cluster: &str, user: &str, arguments: &[&str]) -> String {
-    as_user(site, cluster, user, arguments).await.success().unwrap_or_else(|error| panic!("{user} {arguments:?}: {error:?}"))
+    as_user(site, cluster, user, arguments)
+        .await
+        .success()
+        .unwrap_or_else(|error| panic!("{user} {arguments:?}: {error:?}"))
 }
 
 async fn refused(site: &Operated, cluster: &str, user: &str, arguments: &[&str], words: &str) {
@@ -123,12 +128,12 @@ async fn each_client_gets_what_is_declared_for_it_and_nothing_else() {
     let (holds, _, words) = auth(&waits["status"]);
     assert!(holds == "False" && words.contains("there is no Secret late-password"), "{words}");
     allowed(&site, "sample", "robot", &["put", "app/a", "1"]).await;
-    refused(&site, "sample", "late", &["get", "app/a"], "user name not found").await;
+    refused(&site, "sample", "late", &["get", "app/a"], "permission denied").await;
     set_password(&site, "late-password", "later").await;
     let ready = until_auth(&mut site, "sample", "AuthAsDeclared").await;
 
     // Who is who, and may do what.
-    refused(&site, "sample", "stranger", &["get", "app/a"], "user name not found").await;
+    refused(&site, "sample", "stranger", &["get", "app/a"], "permission denied").await;
     refused(&site, "sample", "robot", &["put", "other", "1"], "permission denied").await;
     refused(&site, "sample", "robot", &["put", "shared", "1"], "permission denied").await;
     allowed(&site, "sample", "robot", &["get", "shared"]).await;
@@ -153,18 +158,20 @@ async fn each_client_gets_what_is_declared_for_it_and_nothing_else() {
     set_password(&site, "app-password", "two").await;
     until(&site, "sample", "stranger", &["--user=app:two", "get", "app/b"], |output| output.code == 0).await;
     refused(&site, "sample", "stranger", &["--user=app:one", "get", "app/b"], "authentication failed").await;
-    site.change("sample", json!({"auth": {"roles": role("app/a"), "users": [by_password, by_certificate]}})).await.unwrap();
+    site.change("sample", json!({"auth": {"roles": role("app/a"), "users": [by_password, by_certificate]}}))
+        .await
+        .unwrap();
     let denied = |output: &Output| output.stderr.contains("permission denied");
     until(&site, "sample", "robot", &["get", "app/b"], denied).await;
     allowed(&site, "sample", "robot", &["put", "app/a", "3"]).await;
     until_auth(&mut site, "sample", "AuthAsDeclared").await;
-    refused(&site, "sample", "late", &["get", "app/a"], "user name not found").await;
+    refused(&site, "sample", "late", &["get", "app/a"], "permission denied").await;
 
     // What is changed by hand comes back, and what is made by hand stays.
     let by_hand = async |arguments: &[&str]| etcdctl::etcdctl(&site.kubernetes, "sample", "default", arguments).await;
     by_hand(&["user", "add", "mine", "--no-password"]).await;
     by_hand(&["auth", "disable"]).await;
-    until(&site, "sample", "stranger", &["get", "app/a"], |output| output.stderr.contains("user name not found")).await;
+    until(&site, "sample", "stranger", &["get", "app/a"], |output| output.stderr.contains("permission denied")).await;
     assert!(by_hand(&["user", "list"]).await.contains("mine"));
 
     // Off, as it was asked for.
@@ -196,7 +203,7 @@ async fn users_come_back_with_a_backup_and_passwords_are_those_of_the_secrets() 
     let restored = cluster("again", json!({"bootstrap": {"restore": {"backupName": "good"}}}));
     apply(&site, &restored).await;
     site.running("again", 1).await.unwrap();
-    refused(&site, "again", "stranger", &["get", "app/a"], "user name not found").await;
+    refused(&site, "again", "stranger", &["get", "app/a"], "permission denied").await;
     assert!(allowed(&site, "again", "stranger", &["--user=app:one", "get", "app/a"]).await.contains('1'));
 
     // Declared, it is the Secrets' passwords that count.
