@@ -1,4 +1,6 @@
-//! Calls to the members of a cluster.
+//! Calls to the members of a cluster; those about users and roles are in [`auth`].
+
+mod auth;
 
 use std::io;
 use std::net::IpAddr;
@@ -64,18 +66,25 @@ impl Target {
 pub struct Client {
     member: String,
     channel: Channel,
+    is_secured: bool,
 }
 
 impl Client {
     pub async fn connect(target: &Target, tls: Option<Arc<ClientConfig>>) -> Result<Self, Error> {
         let failed = |source| Error::Connect { member: target.member.clone(), source };
-        let scheme = if tls.is_some() { "https" } else { "http" };
+        let is_secured = tls.is_some();
+        let scheme = if is_secured { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}:{}", target.host, target.port)).map_err(failed)?;
         let (address, port) = (target.address, target.port);
         let connector = tower::service_fn(move |uri: Uri| connect(uri, address, port, tls.clone()));
         let endpoint = endpoint.connect_timeout(QUESTION).tcp_nodelay(true);
         let channel = endpoint.connect_with_connector(connector).await.map_err(failed)?;
-        Ok(Self { member: target.member.clone(), channel })
+        Ok(Self { member: target.member.clone(), channel, is_secured })
+    }
+
+    /// By TLS: the member knows who asks.
+    pub fn is_secured(&self) -> bool {
+        self.is_secured
     }
 
     pub fn member(&self) -> &str {

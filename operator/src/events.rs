@@ -7,6 +7,7 @@ use kube::{Client, Resource, ResourceExt};
 use crate::crd::condition::{self, Reason};
 use crate::crd::status::{EtcdClusterStatus, Phase};
 use crate::crd::{EtcdCluster, EtcdMember};
+use crate::observe::world::Authentication;
 use crate::plan::Decision;
 
 /// Of a decision, compared with the status before and after it.
@@ -28,14 +29,14 @@ pub fn of(cluster: &EtcdCluster, decision: &Decision, after: &EtcdClusterStatus)
         _ => None,
     };
     events.extend(type_.map(|type_| event(type_, situation.reason.text(), "Observe", &situation.message, None)));
-    let tls = |status: &EtcdClusterStatus| {
-        status.conditions.iter().find(|condition| condition.type_ == condition::TLS_READY).cloned()
-    };
-    if let (Some(before), Some(after)) = (tls(&before), tls(after))
-        && (before.reason != after.reason || (after.status == "False" && before.message != after.message))
-    {
-        let type_ = if after.status == "True" { EventType::Normal } else { EventType::Warning };
-        events.push(event(type_, &after.reason, "Observe", &after.message, None));
+    for told in [condition::TLS_READY, condition::AUTH_READY] {
+        let of = |status: &EtcdClusterStatus| status.conditions.iter().find(|one| one.type_ == told).cloned();
+        if let (Some(before), Some(after)) = (of(&before), of(after))
+            && (before.reason != after.reason || (after.status == "False" && before.message != after.message))
+        {
+            let type_ = if after.status == "True" { EventType::Normal } else { EventType::Warning };
+            events.push(event(type_, &after.reason, "Observe", &after.message, None));
+        }
     }
     for member in &after.members {
         let Some(obstacle) = &member.message else { continue };
@@ -49,6 +50,12 @@ pub fn of(cluster: &EtcdCluster, decision: &Decision, after: &EtcdClusterStatus)
         }
     }
     events
+}
+
+/// What was changed of users and roles.
+pub fn of_auth(auth: &Authentication) -> Option<Event> {
+    let note = auth.done.join("; ");
+    (!auth.done.is_empty()).then(|| event(EventType::Normal, "AuthChanged", "Auth", &note, None))
 }
 
 pub fn event(type_: EventType, reason: &str, action: &str, note: &str, secondary: Option<ObjectReference>) -> Event {

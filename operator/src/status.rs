@@ -58,6 +58,7 @@ pub fn of(world: &World, decision: &Decision) -> EtcdClusterStatus {
         members: world.members.iter().map(|member| of_member(member, view, world.now)).collect(),
         certificates: world.certificates.list.clone(),
         recovery: recovery(world, before.recovery.as_ref()),
+        auth: world.auth.as_ref().map(|auth| auth.status.clone()).or_else(|| before.auth.clone()),
         step: step(decision, &before, world.now),
         conditions: conditions(world, decision, view, &before),
     }
@@ -170,7 +171,9 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
     };
     let message = situation.message.as_str();
     let (tls, tls_reason, tls_message) = of_certificates(world);
-    [
+    let auth = of_auth(world, before);
+    let auth = auth.as_ref().map(|(holds, reason, message)| (condition::AUTH_READY, *holds, *reason, message.as_str()));
+    let mut conditions: Vec<Condition> = [
         (condition::AVAILABLE, serves, serving_reason, message),
         (condition::PROGRESSING, changing, situation.reason, message),
         (condition::DEGRADED, lacks_members || alarm, degraded_reason, message),
@@ -178,6 +181,7 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
         (condition::TLS_READY, tls, tls_reason, &tls_message),
     ]
     .into_iter()
+    .chain(auth)
     .map(|(type_, holds, reason, message)| {
         let status = if holds { "True" } else { "False" };
         let same = before.conditions.iter().find(|condition| condition.type_ == type_ && condition.status == status);
@@ -190,7 +194,23 @@ fn conditions(world: &World, decision: &Decision, view: Option<&View>, before: &
             last_transition_time: same.map_or(Time(world.now), |condition| condition.last_transition_time.clone()),
         }
     })
-    .collect()
+    .collect();
+    // As it was, while there was no reason to look.
+    let is_told = conditions.iter().any(|condition| condition.type_ == condition::AUTH_READY);
+    let kept = before.conditions.iter().filter(|condition| !is_told && condition.type_ == condition::AUTH_READY);
+    conditions.extend(kept.cloned());
+    conditions
+}
+
+/// `None`: nothing new, or nothing at all.
+fn of_auth(world: &World, before: &EtcdClusterStatus) -> Option<(bool, Reason, String)> {
+    if let Some(auth) = &world.auth {
+        return Some((auth.is_ready, auth.reason, auth.message.clone()));
+    }
+    let is_new = before.observed_generation != world.cluster.metadata.generation
+        || !before.conditions.iter().any(|condition| condition.type_ == condition::AUTH_READY);
+    let waits = world.cluster.spec.auth.enabled && is_new;
+    waits.then(|| (false, Reason::AuthPending, "users and roles are looked at when a quorum answers".to_owned()))
 }
 
 fn of_certificates(world: &World) -> (bool, Reason, String) {

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
 
 use super::*;
+use crate::crd::auth::AuthStatus;
 use crate::observe::Alarm;
+use crate::observe::world::Authentication;
 use crate::plan;
 use crate::plan::fixture::Sim;
 
@@ -92,4 +94,28 @@ fn sizes_are_rounded_so_that_writes_are_not_written_about() {
     ] {
         assert_eq!(rounded(bytes), shown);
     }
+}
+
+#[test]
+fn authentication_is_told_when_it_was_looked_at_and_stays_as_it_was_until_then() {
+    let auth = |status: &EtcdClusterStatus| {
+        let found = status.conditions.iter().find(|condition| condition.type_ == condition::AUTH_READY);
+        found.map(|condition| (condition.status.clone(), condition.reason.clone()))
+    };
+    let mut sim = Sim::settled(3);
+    assert_eq!(auth(&status(&sim)), None, "nobody asks for it");
+    sim.cluster.spec.auth.enabled = true;
+    let waits = Some(("False".to_owned(), "AuthPending".to_owned()));
+    assert_eq!(auth(&status(&sim)), waits);
+    let mut world = sim.world();
+    let known = AuthStatus { enabled: true, ..AuthStatus::default() };
+    world.auth = Some(Authentication::new(known.clone(), Reason::AuthAsDeclared, "as declared".to_owned()));
+    let told = of(&world, &plan::next(&world));
+    let ready = Some(("True".to_owned(), "AuthAsDeclared".to_owned()));
+    assert_eq!((auth(&told), told.auth.as_ref()), (ready.clone(), Some(&known)));
+    sim.cluster.status = Some(told);
+    let kept = status(&sim);
+    assert_eq!((auth(&kept), kept.auth), (ready, Some(known)), "no look, nothing new");
+    sim.cluster.metadata.generation = Some(7);
+    assert_eq!(auth(&status(&sim)), waits, "something else may be declared");
 }

@@ -17,7 +17,7 @@ use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::observe::cache::{self, Caches};
 use crate::observe::secrets::Secrets;
-use crate::reconcile::{self, Context, Error, TROUBLED};
+use crate::reconcile::{self, Context, Error, Looks, TROUBLED};
 use crate::serve::Health;
 use crate::unwatched::Unwatched;
 
@@ -85,6 +85,7 @@ pub async fn run(
         events: Events::new(client.clone(), &settings.identity),
         metrics,
         unwatched: Unwatched::default(),
+        auth: Looks::default(),
     });
     let stop = stop.shared();
     let config = || Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);

@@ -3,7 +3,7 @@ use quorate_format::bbolt::Reader;
 use serde::Serialize;
 
 use crate::etcd::Members;
-use crate::restore::{Error, Folder, Made, Prepared, snapshot};
+use crate::restore::{Error, Folder, Made, Prepared, refuse_authentication, snapshot};
 
 /// A day: no lease of the copy ends before clients have moved over and keep theirs alive.
 const REMAINING_TTL_S: i64 = 86_400;
@@ -45,6 +45,7 @@ impl Copy {
             }
         }
         let (snapshot, cluster_id, time) = last?;
+        refuse_authentication(&snapshot, "disable it there (etcdctl auth disable) until this cluster has taken over")?;
         let Made { written, database_bytes, .. } = prepared.make(snapshot, None, Some(REMAINING_TTL_S), None).await?;
         let revision = written.latest.max(written.compacted).max(1);
         let cluster_id = format!("{cluster_id:x}");

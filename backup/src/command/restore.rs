@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::changes::{Goal, Shelf};
 use crate::manifest::Manifest;
-use crate::restore::{Base, Choice, Error, Folder, Made, Replay, snapshot};
+use crate::restore::{Base, Choice, Error, Folder, Made, Replay, refuse_authentication, snapshot};
 use crate::store::Cause;
 
 /// The snapshot's name in the spool.
@@ -47,6 +47,10 @@ pub struct Restore {
     /// Mark everything as compacted, so that clients notice
     #[arg(long, requires = "bump_revision")]
     pub mark_compacted: bool,
+
+    /// Refuse data with authentication: the new members are to serve plain text, and would let nobody in who has no password
+    #[arg(long)]
+    pub refuse_authentication: bool,
 }
 
 /// What was made.
@@ -76,6 +80,13 @@ impl Restore {
         Choice { id, cluster_id, at, at_revision }
     }
 
+    fn check(&self, snapshot: &Reader) -> Result<(), Error> {
+        match self.refuse_authentication {
+            true => refuse_authentication(snapshot, "give the new cluster TLS for clients (spec.tls.client)"),
+            false => Ok(()),
+        }
+    }
+
     /// Of the backup that was chosen. `fetch` writes its database, which it has compared with the manifest, to the path it is given.
     ///
     /// `None` if there is a member already.
@@ -100,6 +111,7 @@ impl Restore {
         let path = prepared.spool.join(SNAPSHOT);
         fetch(&path).await?;
         let snapshot = Reader::open(&path)?;
+        self.check(&snapshot)?;
         let base = Base::of(&snapshot)?;
         let names = objects.into_iter().map(|(name, _)| name).collect();
         let cluster_id = shelf.cluster_id();
@@ -127,8 +139,9 @@ impl Restore {
         prepared.check_space(found.size, 0)?;
         let path = prepared.spool.join(SNAPSHOT);
         snapshot::carry(store, name, &path).await?;
-        let Made { written, database_bytes, .. } =
-            prepared.make(Reader::open(&path)?, self.bump_revision, None, None).await?;
+        let snapshot = Reader::open(&path)?;
+        self.check(&snapshot)?;
+        let Made { written, database_bytes, .. } = prepared.make(snapshot, self.bump_revision, None, None).await?;
         Ok(Some(Restored {
             id: name.to_owned(),
             cluster_id: None,

@@ -34,11 +34,8 @@ pub enum Error {
     Call(tonic::Status),
     #[error("the snapshot {name} can't be read from the store")]
     File { name: String, source: Cause },
-    #[error(
-        "authentication is enabled in the snapshot, and the operator can't manage such a cluster yet: disable it at the source \
-         (etcdctl auth disable), then take another"
-    )]
-    Authentication,
+    #[error("authentication is enabled in the snapshot, and the new members would not let the operator in: {cure}")]
+    Authentication { cure: &'static str },
     #[error("the snapshot is not whole")]
     Cut,
     #[error(
@@ -74,7 +71,7 @@ impl Error {
             }
             Self::Connect(etcd::Error::Address { .. } | etcd::Error::Certificates(_)) => Reason::InvalidArguments,
             Self::NoSpace { .. } => Reason::NoSpace,
-            Self::Authentication => Reason::InvalidArguments,
+            Self::Authentication { .. } => Reason::InvalidArguments,
             Self::Carry(error) => error.reason(),
             Self::File { source, .. } => store::reason(&source.0),
             Self::Missing(_) | Self::Made(quorate_restore::Error::Compacted { .. }) => Reason::ChangesMissing,

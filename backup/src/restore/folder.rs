@@ -114,9 +114,6 @@ impl Prepared {
         remaining_ttl_s: Option<i64>,
         mut replay: Option<Replay>,
     ) -> Result<Made, Error> {
-        if is_authenticated(snapshot)? {
-            return Err(Error::Authentication);
-        }
         let staging = Staging::create(&self.data_dir, None, |path, error| {
             tracing::warn!(path = %path.display(), %error, "what was half written is not removed");
         })?;
@@ -147,10 +144,13 @@ fn remove_spool(spool: &Path) -> io::Result<()> {
     }
 }
 
-/// Members that ask everybody for a name would not let in who manages them.
-fn is_authenticated(snapshot: &Reader) -> Result<bool, Error> {
-    let Some(bucket) = snapshot.bucket(b"auth")? else { return Ok(false) };
-    Ok(bucket.get(b"authEnabled")?.is_some_and(|value| value[..] == [1]))
+/// Members that ask everybody for a name would not let in who manages them, unless they know it by its certificate. `cure` is what to do.
+pub fn refuse_authentication(snapshot: &Reader, cure: &'static str) -> Result<(), Error> {
+    let Some(bucket) = snapshot.bucket(b"auth")? else { return Ok(()) };
+    match bucket.get(b"authEnabled")? {
+        Some(value) if value[..] == [1] => Err(Error::Authentication { cure }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

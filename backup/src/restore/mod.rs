@@ -12,5 +12,5 @@ mod space;
 
 pub use choose::{Choice, choose};
 pub use error::Error;
-pub use folder::{Folder, Made, Prepared};
+pub use folder::{Folder, Made, Prepared, refuse_authentication};
 pub use replay::{Base, Replay, reach};

@@ -69,7 +69,7 @@ pub async fn perform(
 }
 
 /// Who is asked for a change: the leader if it is one of ours, and otherwise a member that can pass it on to it.
-fn leader<'a>(view: Option<&View>, asked: &'a Asked) -> Result<&'a etcd_client::Client, Error> {
+pub fn leader<'a>(view: Option<&View>, asked: &'a Asked) -> Result<&'a etcd_client::Client, Error> {
     let leader = view.map(View::leader).unwrap_or_default();
     let is_voter = |id: u64| view.and_then(|view| view.row(id)).is_some_and(|row| !row.is_learner);
     let usefulness = |(id, _): &&(u64, etcd_client::Client)| (*id == leader, is_voter(*id));

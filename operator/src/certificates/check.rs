@@ -10,10 +10,11 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 
-use super::material::{Material, Trust};
+use super::material::{Material, Trust, common_name};
 use super::wanted::Kind;
 use crate::crd::EtcdCluster;
 use crate::desired::name;
+use crate::plan::auth::ROOT;
 
 /// One certificate, and those who are to trust it.
 pub fn leaf(
@@ -33,8 +34,16 @@ pub fn leaf(
     if kind == Kind::Server {
         return Ok(());
     }
-    shown_by_client(material, trusted_by, now)
-        .map_err(|error| format!("tls.crt can't be shown by a client ({error}); issue it with the usage client auth"))
+    shown_by_client(material, trusted_by, now).map_err(|error| {
+        format!("tls.crt can't be shown by a client ({error}); issue it with the usage client auth")
+    })?;
+    match (kind, common_name(&material.pair).as_deref()) {
+        (Kind::Client, other) if cluster.spec.auth.enabled && other != Some(ROOT) => Err(format!(
+            "tls.crt has the common name {:?}; with auth.enabled the operator has to be root: issue it with the common name root",
+            other.unwrap_or_default()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A name that each of these is for.

@@ -47,6 +47,22 @@ fn what_cannot_serve_is_told_with_its_cure() {
 }
 
 #[test]
+fn with_authentication_the_operator_shows_itself_as_root() {
+    let own = issue::authority("a", now()).unwrap();
+    let root = made(&cluster(json!({})), Kind::Client, &own);
+    let pair = issue::leaf(Kind::Peer, "a", &[], &own, now()).unwrap();
+    let other = read(&as_secret(&pair, &root.trust)).unwrap();
+    let says = |is_enabled, material| {
+        let mut cluster = cluster(json!({}));
+        cluster.spec.auth.enabled = is_enabled;
+        check::leaf(&cluster, Kind::Client, material, &root.trust, now())
+    };
+    assert_eq!((says(true, &root), says(false, &other)), (Ok(()), Ok(())));
+    let refusal = says(true, &other).unwrap_err();
+    assert!(refusal.contains("has the common name \"a peer\"") && refusal.contains("issue it with"), "{refusal}");
+}
+
+#[test]
 fn a_secret_that_lacks_something_names_the_key() {
     let (plain, own) = (cluster(json!({})), issue::authority("a", now()).unwrap());
     let good = made(&plain, Kind::Client, &own);

@@ -257,6 +257,12 @@ fn sentence(question: Question, doubts: &[Doubt]) -> String {
     format!("waiting for {what}: {}", who.join(", "))
 }
 
+/// As whom the members know the operator.
+pub fn client_name(cluster: &EtcdCluster, secrets: &[Secret]) -> Option<String> {
+    let secret = find(secrets, &name::client_secret(&cluster.name_any()))?;
+    material::common_name(&material::pair(secret).ok()?)
+}
+
 /// How the operator talks to the members.
 pub fn client_tls(cluster: &EtcdCluster, secrets: &[Secret]) -> Result<Option<Arc<ClientConfig>>, Error> {
     let name = name::client_secret(&cluster.name_any());

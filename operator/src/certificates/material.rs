@@ -142,6 +142,13 @@ fn signer(leaf: &X509Certificate<'_>) -> Option<Vec<u8>> {
     })
 }
 
+/// As members know who shows it.
+pub fn common_name(pair: &Pair) -> Option<String> {
+    let chain = pair.chain().ok()?;
+    let (_, certificate) = parse_x509_certificate(&chain[0]).ok()?;
+    certificate.subject().iter_common_name().last()?.as_str().ok().map(str::to_owned)
+}
+
 /// When an authority's certificate ends.
 pub fn end(pair: &Pair) -> Option<Timestamp> {
     let chain = pair.chain().ok()?;

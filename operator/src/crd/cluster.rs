@@ -54,6 +54,7 @@ use super::tls::Tls;
     validation = Rule::new("!self.cutOver || (has(self.bootstrap) && has(self.bootstrap.migrate))").message("cutOver goes with bootstrap.migrate: there is nothing to take over from"),
     validation = Rule::new("self.cutOver || !has(self.bootstrap) || !has(self.bootstrap.migrate) || !has(self.etcd.autoCompaction)").message("etcd.autoCompaction has to wait until cutOver is set: what was compacted here can't be compared with the other etcd"),
     validation = Rule::new("!has(self.bootstrap) || !has(self.bootstrap.migrate) || self.replicas > 0 || self.cutOver").message("replicas can't be 0 while another etcd is followed"),
+    validation = Rule::new("!self.auth.enabled || (self.tls.client.mode != 'Disabled' && !self.tls.client.allowPlaintext)").message("auth.enabled needs tls.client with a mode other than Disabled and without allowPlaintext: the operator is known by its certificate, and passwords must not be read on their way"),
     validation = Rule::new("self.replicas > 0 || self.storage.medium == 'Disk'").message("replicas can't be 0 with storage.medium Memory: nothing would be kept"),
     validation = Rule::new("!has(self.version) || !has(self.image.tag) || !self.image.tag.matches('^v?[0-9]+[.][0-9]+[.][0-9]+') || self.image.tag.matches('^v?' + self.version.replace('.', '[.]') + '([^0-9]|$)')").message("image.tag names another release than version; give one of them"),
     validation = Rule::new("!has(self.etcd.quotaBackendBytes) || double(self.etcd.quotaBackendBytes) < quantity(self.storage.size).asApproximateFloat()").message("etcd.quotaBackendBytes must be less than storage.size, which holds the log too")
@@ -97,7 +98,7 @@ pub struct EtcdClusterSpec {
     #[serde(default)]
     pub tls: Tls,
 
-    /// Users and roles.
+    /// Users and roles, and whether clients have to say who they are.
     #[serde(default)]
     pub auth: Auth,
 

@@ -10,6 +10,8 @@ pub const DEGRADED: &str = "Degraded";
 pub const QUORUM_HEALTHY: &str = "QuorumHealthy";
 /// Certificates are there and valid.
 pub const TLS_READY: &str = "TLSReady";
+/// Users, roles and passwords are as declared, and clients have to say who they are.
+pub const AUTH_READY: &str = "AuthReady";
 
 /// Why a condition is as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,12 @@ pub enum Reason {
     CertificatesPending,
     CertificatesChanging,
     TlsOff,
+    AuthAsDeclared,
+    AuthPending,
+    AuthRefused,
+    AuthOff,
+    PasswordMissing,
+    NotRoot,
     NoSpareMember,
     SingleMember,
     UnknownMember,
@@ -72,6 +80,12 @@ impl Reason {
             Self::CertificatesPending => "CertificatesPending",
             Self::CertificatesChanging => "CertificatesChanging",
             Self::TlsOff => "TLSOff",
+            Self::AuthAsDeclared => "AuthAsDeclared",
+            Self::AuthPending => "AuthPending",
+            Self::AuthRefused => "AuthRefused",
+            Self::AuthOff => "AuthOff",
+            Self::PasswordMissing => "PasswordMissing",
+            Self::NotRoot => "NotRoot",
             Self::NoSpareMember => "NoSpareMember",
             Self::SingleMember => "SingleMember",
             Self::UnknownMember => "UnknownMember",

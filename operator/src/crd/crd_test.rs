@@ -162,5 +162,29 @@ fn a_cluster_that_spans_several_kubernetes_says_how_in_one_way() {
     let changed = refusal(bootstrap(other), Some(bootstrap(list.clone()))).unwrap();
     assert!(changed.contains("bootstrap can't be changed"), "{changed}");
     assert!(refusal(json!({}), Some(bootstrap(list))).unwrap().contains("bootstrap can't be changed"));
-    assert!(refusal(json!({"auth": {"enabled": true}}), None).unwrap().contains("auth.enabled"));
+}
+
+#[test]
+fn who_may_do_what_is_said_without_contradiction() {
+    let role = |permission: Value| json!({"auth": {"roles": [{"name": "r", "permissions": [permission]}]}});
+    for (spec, words) in [
+        (json!({"auth": {"enabled": true}, "tls": {"client": {"mode": "Disabled"}}}), "auth.enabled needs tls.client"),
+        (
+            json!({"auth": {"enabled": true}, "tls": {"client": {"allowPlaintext": true}}}),
+            "auth.enabled needs tls.client",
+        ),
+        (json!({"auth": {"users": [{"name": "root"}]}}), "auth.users: root is always there"),
+        (json!({"auth": {"roles": [{"name": "root"}]}}), "auth.roles: root may do everything"),
+        (json!({"auth": {"users": [{"name": "u", "roles": ["r"]}]}}), "must be declared in auth.roles"),
+        (role(json!({"access": "Read"})), "give either key or prefix"),
+        (role(json!({"access": "Read", "key": "a", "prefix": "b"})), "give either key or prefix"),
+        (role(json!({"access": "Read", "prefix": "a", "rangeEnd": "b"})), "rangeEnd goes with key"),
+        (role(json!({"access": "Read", "key": "b", "rangeEnd": "a"})), "rangeEnd must come after key"),
+    ] {
+        let refusal = refusal(spec.clone(), None).unwrap_or_else(|| panic!("{spec} is taken"));
+        assert!(refusal.contains(words), "{spec}: {refusal}");
+    }
+    let fine = json!({"auth": {"enabled": true, "roles": [{"name": "r", "permissions": [{"access": "ReadWrite", "prefix": ""}]}],
+        "users": [{"name": "u", "roles": ["r", "root"]}, {"name": "v", "passwordSecret": {"name": "s"}}]}});
+    assert_eq!(refusal(fine, None), None);
 }

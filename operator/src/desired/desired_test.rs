@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::origin::From;
-use super::{member, pod, services, volume};
+use super::{member, origin, pod, services, volume};
 use crate::crd::member::Begins;
 use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, EtcdMember, label};
@@ -262,4 +262,16 @@ fn the_budget_of_a_part_of_a_cluster_leaves_the_whole_a_quorum() {
         let budget = serde_json::to_value(services::budget(&cluster, own, elsewhere)).unwrap();
         assert_eq!(budget["spec"]["minAvailable"], floor, "{own} here and {elsewhere} elsewhere");
     }
+}
+
+#[test]
+fn data_with_authentication_is_refused_where_the_operator_has_no_certificate() {
+    let arguments = |client: &str| {
+        let cluster = cluster(json!({"tls": {"client": {"mode": client}}}));
+        let store = json!({"store": {"volume": {"claimName": "c"}, "prefix": ""}});
+        let source = origin::Source::of(&serde_json::from_value(store).unwrap(), &cluster, None).unwrap();
+        origin::errand(&From::Backup(Box::new(source)), &seed(&cluster)).unwrap().0.arguments
+    };
+    let flag = "--refuse-authentication".to_owned();
+    assert!(arguments("Disabled").contains(&flag) && !arguments("Auto").contains(&flag));
 }

@@ -76,6 +76,11 @@ pub fn client_secret(cluster: &str) -> String {
     format!("{cluster}-client-tls")
 }
 
+/// The password of `root`, unless another Secret is named.
+pub fn root_secret(cluster: &str) -> String {
+    format!("{cluster}-root")
+}
+
 /// The cluster's authority.
 pub fn authority_secret(cluster: &str) -> String {
     format!("{cluster}-ca")

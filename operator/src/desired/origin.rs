@@ -9,6 +9,7 @@ use super::worker::{self, Errand};
 use crate::crd::backup::EtcdBackup;
 use crate::crd::bootstrap::{Migrate, Origin};
 use crate::crd::store::{Encryption, Store, Worker};
+use crate::crd::tls::Mode;
 use crate::crd::{EtcdCluster, EtcdMember};
 
 const OTHER_TLS: &str = "/etc/quorate/other-tls";
@@ -27,6 +28,8 @@ pub struct Source {
     /// A file in place of a backup.
     pub snapshot: Option<String>,
     pub bump_revision: i64,
+    /// The new members serve clients in plain text.
+    pub is_plain: bool,
     pub worker: Worker,
 }
 
@@ -74,6 +77,7 @@ impl Source {
             time: select.time.map(|time| time.0),
             snapshot: origin.snapshot.clone(),
             bump_revision: origin.bump_revision,
+            is_plain: cluster.spec.tls.client.mode == Mode::Disabled,
             worker: origin.worker.clone(),
         })
     }
@@ -102,6 +106,9 @@ pub fn errand(from: &From, member: &EtcdMember) -> Option<(Errand, Worker)> {
             if source.bump_revision > 0 {
                 errand.flag("bump-revision", source.bump_revision);
                 errand.arguments.push("--mark-compacted".to_owned());
+            }
+            if source.is_plain {
+                errand.arguments.push("--refuse-authentication".to_owned());
             }
             (errand, source.worker.clone())
         }

@@ -10,6 +10,8 @@ use super::etcd::{Etcd, Row, View};
 use super::follower::Mirrored;
 use super::pod;
 use crate::certificates::Certificates;
+use crate::crd::auth::AuthStatus;
+use crate::crd::condition::Reason;
 use crate::crd::member::Leaves;
 use crate::crd::storage::{Medium, Policy};
 use crate::crd::{EtcdCluster, EtcdMember};
@@ -43,6 +45,27 @@ pub struct World {
     pub certificates: Certificates,
     /// A name that no member has or ever had.
     pub fresh_name: String,
+    /// What was made of `spec.auth` in this look, if anything could be.
+    pub auth: Option<Authentication>,
+}
+
+/// Users, roles, and whether clients have to say who they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authentication {
+    pub status: AuthStatus,
+    /// As the resource says.
+    pub is_ready: bool,
+    pub reason: Reason,
+    pub message: String,
+    /// What was changed, in words.
+    pub done: Vec<String>,
+}
+
+impl Authentication {
+    pub fn new(status: AuthStatus, reason: Reason, message: String) -> Self {
+        let is_ready = matches!(reason, Reason::AuthAsDeclared | Reason::AuthOff);
+        Self { status, is_ready, reason, message, done: Vec::new() }
+    }
 }
 
 /// Ids of members whose pods have been told to end, or have ended.

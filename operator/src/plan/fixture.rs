@@ -100,6 +100,7 @@ impl Sim {
 
     pub fn world(&self) -> World {
         World {
+            auth: None,
             cluster: self.cluster.clone(),
             members: self.members().into_iter().filter(|member| !member.is_retired()).collect(),
             retired: self.members().into_iter().filter(Member::is_retired).collect(),

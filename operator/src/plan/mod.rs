@@ -7,9 +7,11 @@
 //! - [`migrate`]: following another etcd until this cluster takes over. [`backup`], [`schedule`]: the resources of these names. [`rehearsal`]: what proves that backups
 //!   can be restored.
 //! - [`roll`]: restarts for what changed in the resource; [`readdress`]: another scheme for members among themselves. [`version`]: which image may be run. [`volume`]: room that is missing.
+//! - [`auth`]: users, roles and permissions.
 //! - [`presence`]: which members are to have a pod and a volume. [`quorum`]: what may be risked.
 //! - [`step`]: what a step is.
 
+pub mod auth;
 pub mod backup;
 pub mod grow;
 pub mod membership;

@@ -10,7 +10,7 @@ use kube::runtime::controller::Action;
 use rand::seq::IndexedRandom;
 use serde_json::json;
 
-use super::{Context, Error, TROUBLED, WAITING, fresh, migration, order_of, write_status};
+use super::{Context, Error, TROUBLED, WAITING, auth, fresh, migration, order_of, write_status};
 use crate::act::{self, Refusals};
 use crate::certificates::{issuer, keep};
 use crate::crd::status::Phase;
@@ -69,16 +69,22 @@ async fn look(cluster: &EtcdCluster, context: &Context) -> Result<Option<Seen>, 
 }
 
 /// Does what is to be done, and tells of it.
-async fn follow(Seen { world, asked, decision }: Seen, context: &Context) -> Result<Action, Error> {
+async fn follow(Seen { mut world, asked, decision }: Seen, context: &Context) -> Result<Action, Error> {
+    world.auth = auth::keep(&world, &asked, context).await?;
     let cluster = &world.cluster;
     let namespace = cluster.namespace().unwrap_or_default();
     let (decision, is_refused) =
         if cluster.spec.paused { (decision, false) } else { ensure(&namespace, &world, decision, context).await? };
+    // On the way to plain text, the last member with TLS is the last that knows the operator.
+    let is_auth_in_the_way = world.auth.as_ref().is_some_and(|auth| !auth.is_ready && !cluster.spec.auth.enabled);
+    let decision = if is_auth_in_the_way { decision.hold() } else { decision };
     report(&world, &decision, context).await?;
     let Some(step) = &decision.step else {
         let is_steady =
             matches!(decision.situation.phase, Phase::Running | Phase::Hibernated | Phase::Paused | Phase::Invalid);
-        let is_troubled = world.certificates.trouble.is_some() || is_refused;
+        let is_troubled = world.certificates.trouble.is_some()
+            || is_refused
+            || world.auth.as_ref().is_some_and(|auth| !auth.is_ready);
         let delay = match (is_troubled, is_steady) {
             (true, _) => TROUBLED,
             (false, true) => AT_REST,
@@ -198,6 +204,7 @@ async fn observe(cluster: &EtcdCluster, objects: Objects, context: &Context, afr
         now,
         default_image: context.image.clone(),
         certificates,
+        auth: None,
     };
     let decision = plan::next(&world);
     Ok(Seen { world, asked, decision })
@@ -259,7 +266,9 @@ async fn issue(cluster: &EtcdCluster, context: &Context) -> Result<(), Error> {
 async fn report(world: &World, decision: &Decision, context: &Context) -> Result<(), Error> {
     let status = status::of(world, decision);
     context.metrics.observed(&world.cluster, &status);
-    context.events.publish(&world.cluster, events::of(&world.cluster, decision, &status)).await;
+    let mut events = events::of(&world.cluster, decision, &status);
+    events.extend(world.auth.as_ref().and_then(events::of_auth));
+    context.events.publish(&world.cluster, events).await;
     let cluster = &world.cluster;
     Ok(write_status(&context.client, cluster, cluster.status.as_ref(), &status).await?)
 }

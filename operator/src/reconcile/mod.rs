@@ -1,12 +1,15 @@
 //! From an event to what is done: observe, plan, act, status; one file a resource. [`cluster`] has the walk that matters most;
 //! [`backup`], [`schedule`] and [`order`] (an `EtcdRestore`) go the same way.
 
+mod auth;
 pub mod backup;
 pub mod cluster;
 mod migration;
 pub mod order;
 mod rehearsal;
 pub mod schedule;
+
+pub use auth::Looks;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -70,6 +73,7 @@ pub struct Context {
     pub events: Events,
     pub metrics: Arc<Metrics>,
     pub unwatched: Unwatched,
+    pub auth: Looks,
 }
 
 impl Context {
@@ -78,6 +82,7 @@ impl Context {
         let clusters: HashSet<String> = uids(&self.clusters);
         self.secrets.retain(&clusters);
         self.metrics.retain(&clusters);
+        self.auth.retain(&clusters);
         let schedules: HashSet<String> = uids(&self.schedules);
         self.metrics.retain_schedules(&schedules);
         let all: HashSet<String> = [clusters, schedules, uids(&self.caches.backups), uids(&self.caches.restores)]

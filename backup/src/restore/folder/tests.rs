@@ -120,3 +120,20 @@ async fn what_a_killed_run_has_left_is_removed_and_two_do_not_meet() {
     assert_eq!(rows(&folder).last().unwrap().0, Revision::new(104, 0).to_bytes());
     assert_eq!(names(&folder.data_dir), ["member"]);
 }
+
+#[test]
+fn data_with_authentication_is_refused_by_whoever_would_be_locked_out() {
+    let of = |enabled: Option<&[u8]>| {
+        let mut writer = Writer::create(tempfile::tempfile().unwrap()).unwrap();
+        let mut auth = writer.bucket("auth").unwrap();
+        enabled.iter().for_each(|value| auth.put(b"authEnabled", value).unwrap());
+        auth.finish().unwrap();
+        Reader::new(writer.finish().unwrap().0).unwrap()
+    };
+    for off in [of(None), of(Some(&[0])), snapshot(4)] {
+        refuse_authentication(&off, "cure").unwrap();
+    }
+    let error = refuse_authentication(&of(Some(&[1])), "do this").unwrap_err();
+    assert_eq!(error.reason(), crate::report::Reason::InvalidArguments);
+    assert!(error.to_string().ends_with("let the operator in: do this"), "{error}");
+}
