@@ -76,7 +76,7 @@ def locks(client):
     def count():
         with connect().lock(PREFIX + "counter", ttl=10):
             seen = counter[0]
-            threading.Event().wait(0.001)
+            threading.Event().wait(0.1)  # Long enough that the others have to wait.
             counter[0] = seen + 1
 
     threads = [threading.Thread(target=count) for _ in range(4)]
