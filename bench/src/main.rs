@@ -17,6 +17,8 @@ mod workload;
 use std::process::ExitCode;
 
 use clap::Parser;
+use quorate_e2e::Error;
+use tokio::runtime::Builder;
 
 #[derive(Parser)]
 #[command(
@@ -34,23 +36,44 @@ enum Bench {
     SideBySide(side_by_side::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let measured = match Bench::parse() {
-        Bench::BackupMarks(arguments) => backup_marks::measure(&arguments).await,
-        Bench::CatchUp(arguments) => catch_up::measure(&arguments).await,
-        Bench::Failover(arguments) => failover::measure(&arguments).await,
-        Bench::LargeStore(arguments) => large_store::measure(&arguments).await,
-        Bench::OperatorMarks(arguments) => operator_marks::measure(&arguments).await,
-        Bench::OperatorScale(arguments) => operator_scale::measure(&arguments).await,
-        Bench::Restore(arguments) => restore::measure(&arguments).await,
-        Bench::SideBySide(arguments) => side_by_side::measure(arguments).await,
+fn main() -> ExitCode {
+    let bench = Bench::parse();
+    let measured = match bench.runtime().build() {
+        Ok(runtime) => runtime.block_on(bench.measure()),
+        Err(error) => Err(Error::io("starting a runtime")(error)),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quorate-bench: {error:?}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+impl Bench {
+    /// Clients take one core at most, so that members of a small machine have the others.
+    fn runtime(&self) -> Builder {
+        let mut builder = match self {
+            Self::BackupMarks(_) | Self::OperatorMarks(_) | Self::OperatorScale(_) => Builder::new_multi_thread(),
+            Self::CatchUp(_) | Self::Failover(_) | Self::LargeStore(_) | Self::Restore(_) | Self::SideBySide(_) => {
+                Builder::new_current_thread()
+            }
+        };
+        builder.enable_all();
+        builder
+    }
+
+    async fn measure(self) -> Result<(), Error> {
+        match self {
+            Self::BackupMarks(arguments) => backup_marks::measure(&arguments).await,
+            Self::CatchUp(arguments) => catch_up::measure(&arguments).await,
+            Self::Failover(arguments) => failover::measure(&arguments).await,
+            Self::LargeStore(arguments) => large_store::measure(&arguments).await,
+            Self::OperatorMarks(arguments) => operator_marks::measure(&arguments).await,
+            Self::OperatorScale(arguments) => operator_scale::measure(&arguments).await,
+            Self::Restore(arguments) => restore::measure(&arguments).await,
+            Self::SideBySide(arguments) => side_by_side::measure(arguments).await,
         }
     }
 }
