@@ -41,12 +41,7 @@ impl Builder {
     /// Starts all members and waits until each is healthy.
     pub async fn start(self) -> Result<Cluster, Error> {
         let mut cluster = self.prepare()?;
-        for at in 0..cluster.members.len() {
-            cluster.launch(at)?;
-        }
-        for member in &mut cluster.members {
-            member.ready().await?;
-        }
+        cluster.launch_all().await?;
         Ok(cluster)
     }
 
@@ -94,6 +89,22 @@ impl Cluster {
     /// Starts member `at` (again); [`Member::ready`] waits for it.
     pub fn launch(&mut self, at: usize) -> Result<(), Error> {
         self.members[at].start(&self.initial_cluster)
+    }
+
+    /// Starts all members (again), and waits until each is healthy.
+    pub async fn launch_all(&mut self) -> Result<(), Error> {
+        for at in 0..self.members.len() {
+            self.launch(at)?;
+        }
+        for member in &mut self.members {
+            member.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all members by `kill -9`.
+    pub fn kill_all(&mut self) -> Result<(), Error> {
+        self.members.iter_mut().try_for_each(Member::kill)
     }
 
     /// All members, started or not.

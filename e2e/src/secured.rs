@@ -42,13 +42,7 @@ impl Secured {
 
     /// Starts all members as a static cluster, and waits until they serve.
     pub async fn start(&mut self) -> Result<(), Error> {
-        for at in 0..self.cluster.members().len() {
-            self.cluster.launch(at)?;
-        }
-        for at in 0..self.cluster.members().len() {
-            self.cluster.member(at).ready().await?;
-        }
-        Ok(())
+        self.cluster.launch_all().await
     }
 
     /// etcdctl with the cluster's authority and this certificate.

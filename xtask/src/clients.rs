@@ -35,7 +35,7 @@ pub fn build(place: &Place) -> Result<(), Failure> {
             Some(command) => {
                 eprintln!("left out: the client library of {} (`{}` fails here)", language.name, command.join(" "));
             }
-            None => link(place, language, &build_one(place, language)?)?,
+            None => run::link(&build_one(place, language)?, &place.clients(), language.name)?,
         }
     }
     Ok(())
@@ -123,15 +123,6 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         if path.is_dir() { list(&path, files)? } else { files.push(path) }
     }
     Ok(())
-}
-
-fn link(place: &Place, language: &Language, built: &Path) -> Result<(), Failure> {
-    let clients = place.clients();
-    std::fs::create_dir_all(&clients).map_err(Failure::io(format!("making {}", clients.display())))?;
-    let beside = clients.join(format!("{}.new", language.name));
-    let _ = std::fs::remove_file(&beside); // Left by a run that was ended between the next two lines.
-    std::os::unix::fs::symlink(built, &beside).map_err(Failure::io(format!("linking {}", beside.display())))?;
-    std::fs::rename(&beside, clients.join(language.name)).map_err(Failure::io(format!("linking {}", language.name)))
 }
 
 #[cfg(test)]

@@ -62,7 +62,10 @@ const UNUSED_LIMIT: Duration = Duration::from_hours(24);
 pub fn build(place: &Place) -> Result<(), Failure> {
     for group in &GROUPS {
         let built = build_group(place, group)?;
-        link(place, group, &built)?;
+        for image in group.images {
+            let file = format!("{image}.tar");
+            run::link(&built.join(&file), &place.images(), &file)?;
+        }
         remove_unused(&built, group)?;
     }
     Ok(())
@@ -143,20 +146,6 @@ fn key(place: &Place, group: &Group) -> Result<String, Failure> {
         hash.update(bytes);
     }
     Ok(run::hex(&hash.finalize()[..8]))
-}
-
-fn link(place: &Place, group: &Group, built: &Path) -> Result<(), Failure> {
-    let images = place.images();
-    std::fs::create_dir_all(&images).map_err(Failure::io(format!("making {}", images.display())))?;
-    for image in group.images {
-        let file = format!("{image}.tar");
-        let beside = images.join(format!("{image}.new"));
-        let _ = std::fs::remove_file(&beside); // Left by a run that was ended between the next two lines.
-        std::os::unix::fs::symlink(built.join(&file), &beside)
-            .map_err(Failure::io(format!("linking {}", beside.display())))?;
-        std::fs::rename(&beside, images.join(&file)).map_err(Failure::io(format!("linking {file}")))?;
-    }
-    Ok(())
 }
 
 /// Removes older builds of the group: each is as large as its binaries.

@@ -24,7 +24,7 @@ pub fn build(place: &Place) -> Result<(), Failure> {
         std::fs::write(&new, rendered).map_err(Failure::io(format!("writing {}", new.display())))?;
         std::fs::rename(&new, &target).map_err(Failure::io(format!("writing {}", target.display())))?;
     }
-    link(place, &promtool(place)?)
+    run::link(&promtool(place)?, &place.tools(), "promtool")
 }
 
 /// The folder of etcd's module, in the version that `e2e/tools/etcd-tools` pins.
@@ -70,11 +70,4 @@ fn unpack(place: &Place, folder: &Path) -> Result<PathBuf, Failure> {
     extract.arg(package).arg(&unpacked);
     run::run(extract)?;
     Ok(unpacked)
-}
-
-fn link(place: &Place, promtool: &Path) -> Result<(), Failure> {
-    let beside = place.tools().join("promtool.new");
-    let _ = std::fs::remove_file(&beside); // Left by a run that was ended between the next two lines.
-    std::os::unix::fs::symlink(promtool, &beside).map_err(Failure::io(format!("linking {}", beside.display())))?;
-    std::fs::rename(&beside, place.tools().join("promtool")).map_err(Failure::io("linking promtool"))
 }

@@ -63,3 +63,12 @@ pub fn show(command: &Command) -> String {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// Links `target` under this name in a folder that is made if need be; a link that is there goes to it at once.
+pub fn link(target: &Path, folder: &Path, name: &str) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(Failure::io(format!("making {}", folder.display())))?;
+    let beside = folder.join(format!("{name}.new"));
+    let _ = std::fs::remove_file(&beside); // Left by a run that was ended between the next two lines.
+    std::os::unix::fs::symlink(target, &beside).map_err(Failure::io(format!("linking {}", beside.display())))?;
+    std::fs::rename(&beside, folder.join(name)).map_err(Failure::io(format!("linking {name}")))
+}

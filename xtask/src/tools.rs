@@ -72,7 +72,9 @@ pub fn build(place: &Place, names: &[String]) -> Result<(), Failure> {
     }
     for group in GROUPS.iter().filter(|group| names.is_empty() || names.iter().any(|name| name == group.name)) {
         let built = build_group(place, group)?;
-        link(place, group, &built)?;
+        for (name, _) in group.tools {
+            run::link(&built.join(name), &place.tools(), name)?;
+        }
         if group.name == "mixin" {
             mixin::build(place)?;
         }
@@ -120,19 +122,6 @@ fn key(module: &Path, group: &Group) -> Result<String, Failure> {
         hash.update(format!("{name}={package};"));
     }
     Ok(run::hex(&hash.finalize()[..8]))
-}
-
-fn link(place: &Place, group: &Group, built: &Path) -> Result<(), Failure> {
-    let tools = place.tools();
-    std::fs::create_dir_all(&tools).map_err(Failure::io(format!("making {}", tools.display())))?;
-    for (name, _) in group.tools {
-        let beside = tools.join(format!("{name}.new"));
-        let _ = std::fs::remove_file(&beside); // Left by a run that was ended between the next two lines.
-        std::os::unix::fs::symlink(built.join(name), &beside)
-            .map_err(Failure::io(format!("linking {}", beside.display())))?;
-        std::fs::rename(&beside, tools.join(name)).map_err(Failure::io(format!("linking {name}")))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

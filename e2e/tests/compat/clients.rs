@@ -62,11 +62,8 @@ async fn programs_in_every_language_do_their_work() {
         }
         cluster.member(at).flag(format!("--peer-trusted-ca-file={}", authority.certificate().display()));
         cluster.member(at).flag("--peer-client-cert-auth");
-        cluster.launch(at).unwrap();
     }
-    for at in 0..3 {
-        cluster.member(at).ready().await.unwrap();
-    }
+    cluster.launch_all().await.unwrap();
     let endpoints: Vec<String> = cluster.members().iter().map(|member| member.client_url()).collect();
     let certificate = format!("--cacert={}", authority.certificate().display());
     let ctl = Ctl::etcdctl(Flavour::Upstream, &endpoints).unwrap().argument(certificate);

@@ -125,15 +125,8 @@ async fn killing_all_members_at_once_loses_nothing() {
     let progress = traffic.progress();
     for _ in 0..3 {
         more_calls(&progress, "the start of all members").await;
-        for at in 0..3 {
-            cluster.member(at).kill().unwrap();
-        }
-        for at in 0..3 {
-            cluster.launch(at).unwrap();
-        }
-        for at in 0..3 {
-            cluster.member(at).ready().await.unwrap();
-        }
+        cluster.kill_all().unwrap();
+        cluster.launch_all().await.unwrap();
     }
     more_calls(&progress, "the last start").await;
     judge(&cluster, traffic).await;

@@ -81,15 +81,8 @@ async fn a_downgrade_lowers_the_clusters_version_until_it_is_cancelled() {
     let again = ctl.run(&["downgrade", "enable", "3.5"]).await.unwrap();
     assert!(again.stderr.contains("cluster has a downgrade job in progress"), "{}", again.stderr);
 
-    for at in 0..3 {
-        cluster.member(at).kill().unwrap();
-    }
-    for at in 0..3 {
-        cluster.launch(at).unwrap();
-    }
-    for at in 0..3 {
-        cluster.member(at).ready().await.unwrap();
-    }
+    cluster.kill_all().unwrap();
+    cluster.launch_all().await.unwrap();
     until_told(&cluster, &ctl, lowered).await;
     ctl.run(&["put", "k", "v"]).await.unwrap().success().unwrap();
 

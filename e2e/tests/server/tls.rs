@@ -107,12 +107,7 @@ async fn a_member_with_a_certificate_of_another_authority_or_address_is_kept_out
 async fn members_that_were_given_no_certificates_make_their_own() {
     let mut cluster =
         Cluster::builder(Flavour::Quorate, 3).flag("--auto-tls").flag("--peer-auto-tls").prepare_secured().unwrap();
-    for at in 0..3 {
-        cluster.launch(at).unwrap();
-    }
-    for at in 0..3 {
-        cluster.member(at).ready().await.unwrap();
-    }
+    cluster.launch_all().await.unwrap();
     for flavour in [Flavour::Quorate, Flavour::Upstream] {
         let trusting = ctl(flavour, &cluster, None, None).unwrap();
         assert!(!is_let_in(&trusting).await, "a certificate that nobody signed");
