@@ -23,14 +23,10 @@ pub struct Config {
     pub snapshot_count: u64,
     /// `--snapshot-catchup-entries`: entries kept behind a snapshot for slow followers. Default 5000.
     pub snapshot_catchup_entries: u64,
-    /// `--max-wals`: finished WAL segments kept. Default 5; 0 keeps all of them.
-    pub max_wals: usize,
     /// `--heartbeat-interval`: default 100 ms, at least 1 ms.
     pub heartbeat_interval: Duration,
     /// `--election-timeout`: default 1 s, from 5 heartbeats to 50 s.
     pub election_timeout: Duration,
-    /// `--initial-election-tick-advance`: shorten the first election's wait. Default true.
-    pub initial_election_tick_advance: bool,
     /// `--pre-vote`: default true.
     pub pre_vote: bool,
     /// `--raft-read-timeout`: silence after which a peer connection is given up. Default and floor 5 s.
@@ -65,8 +61,6 @@ pub struct Config {
     pub listen_metrics_urls: Vec<Url>,
     /// `--socket-reuse-port`: SO_REUSEPORT. Default false.
     pub socket_reuse_port: bool,
-    /// `--socket-reuse-address`: SO_REUSEADDR. Default false.
-    pub socket_reuse_address: bool,
     /// `--cors`: origins allowed to read answers from a browser; `["*"]` (default) or empty allows all.
     pub cors: Vec<String>,
     /// `--host-whitelist`: `Host` headers accepted on plaintext HTTP; `["*"]` (default) or empty accepts all.

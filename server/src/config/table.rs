@@ -67,6 +67,10 @@ pub enum Effect {
 const BBOLT: Effect = Effect::None("it tunes bbolt, and the data is in RocksDB");
 const FSYNC_GROUPS: Effect = Effect::None("every batch of applied entries is one write");
 const GO_PPROF: Effect = Effect::None("there is no Go runtime to profile");
+const ELECTIONS: Effect =
+    Effect::None("a member that starts waits one election timeout, whatever the number of members");
+const ADDRESSES: Effect = Effect::None("listeners always have SO_REUSEADDR");
+const SEGMENTS: Effect = Effect::None("log files are kept as long as their entries are needed, and no longer");
 const LOCKED: Effect = Effect::None("pages are not locked into memory");
 
 impl Flag {
@@ -143,12 +147,12 @@ pub static FLAGS: &[Flag] = &[
     flag(Member, "snapshot-count", Uint, "10000", Used, "Applied entries after which a raft snapshot is taken."),
     flag(Member, "heartbeat-interval", Uint, "100", Used, "Milliseconds between two heartbeats of the leader."),
     flag(Member, "election-timeout", Uint, "1000", Used, "Milliseconds without a leader until an election starts; at least 5 heartbeats, at most 50000."),
-    flag(Member, "initial-election-tick-advance", Bool, "true", Used, "Shorten the wait before the first election after a start."),
+    flag(Member, "initial-election-tick-advance", Bool, "true", ELECTIONS, "Shorten the wait before the first election after a start."),
     flag(Member, "listen-peer-urls", Urls, "http://localhost:2380", Used, "Addresses to serve other members on."),
     flag(Member, "listen-client-urls", Urls, "http://localhost:2379", Used, "Addresses to serve clients on: gRPC, and HTTP unless --listen-client-http-urls is set."),
     flag(Member, "listen-client-http-urls", Urls, "", Used, "Addresses to serve clients' HTTP on, which then leaves --listen-client-urls."),
     flag(Member, "max-snapshots", Uint, "5", Effect::None("one snapshot is kept; deprecated since 3.6"), "Snapshot files kept. Deprecated, without effect."),
-    flag(Member, "max-wals", Uint, "5", Used, "Finished write-ahead log files kept (0 keeps all)."),
+    flag(Member, "max-wals", Uint, "5", SEGMENTS, "Finished write-ahead log files kept. Without effect: as many as are needed."),
     flag(Member, "memory-mlock", Bool, "false", LOCKED, "Lock memory pages into RAM. Without effect."),
     flag(Member, "quota-backend-bytes", Int, "0", Used, "Size of the data in bytes at which writes are refused (0 means 2 GiB, a negative value no quota)."),
     flag(Member, "backend-bbolt-freelist-type", Text, "map", BBOLT, "Free list of bbolt. Without effect."),
@@ -161,7 +165,7 @@ pub static FLAGS: &[Flag] = &[
     flag(Member, "grpc-keepalive-interval", Duration, "2h0m0s", Used, "Idle time after which the server pings a client (0 for never)."),
     flag(Member, "grpc-keepalive-timeout", Duration, "20s", Used, "Wait for the answer to that ping before closing (0 for no limit)."),
     flag(Member, "socket-reuse-port", Bool, "false", Used, "Set SO_REUSEPORT on listeners."),
-    flag(Member, "socket-reuse-address", Bool, "false", Used, "Set SO_REUSEADDR on listeners."),
+    flag(Member, "socket-reuse-address", Bool, "false", ADDRESSES, "Set SO_REUSEADDR on listeners."),
     flag(Member, "enable-grpc-gateway", Bool, "true", Used, "Serve the JSON API below /v3/."),
     flag(Member, "raft-read-timeout", Duration, "5s", Used, "Silence after which a connection to a member is given up (at least 5s)."),
     flag(Member, "raft-write-timeout", Duration, "5s", Used, "Time allowed for one write to a member (at least 5s)."),

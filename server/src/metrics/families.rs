@@ -7,8 +7,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 
 use super::client_version::ClientVersions;
+use super::operations::Operations;
 use super::text::Text;
-use super::{Disk, Lease, Mvcc, Network, Proxy, Server};
+use super::{Disk, Lease, Mvcc, Network, Proxy, Server, WatchSendLoop};
 
 /// Label names and values, in the order they print.
 pub type Labels<const N: usize> = [(&'static str, String); N];
@@ -115,16 +116,26 @@ pub(super) fn server(b: &mut Builder) -> Server {
         health_success: b.counter("etcd_server_health_success", "Health checks that passed"),
         health_failures: b.counter("etcd_server_health_failures", "Health checks that failed"),
         alarms: b.gauges("etcd_debugging_server_alarms", "1 for each alarm that is raised, by member and type"),
-        request_duration: b.histograms("etcd_server_request_duration_seconds", "Time of a request by type", FROM_1_MS),
-        apply_duration: b.histograms(
-            "etcd_server_apply_duration_seconds",
-            "Time to apply an entry by operation",
-            buckets(0.0001, 20),
+        request_duration: Operations::new(
+            b,
+            "etcd_server_request_duration_seconds",
+            "Time of a request in the member, by type",
+            FROM_1_MS,
+            |name, success| [("type", name.to_owned()), ("success", success.to_string())],
         ),
-        range_duration: b.histograms(
+        apply_duration: Operations::new(
+            b,
+            "etcd_server_apply_duration_seconds",
+            "Time to apply an entry, by operation",
+            buckets(0.0001, 20),
+            |name, success| [("version", "v3".to_owned()), ("op", name.to_owned()), ("success", success.to_string())],
+        ),
+        range_duration: Operations::new(
+            b,
             "etcd_server_range_duration_seconds",
             "Time of a range in the store",
             buckets(0.0001, 20),
+            |_, success| [("success", success.to_string())],
         ),
         client_versions: ClientVersions::new(b),
         healthcheck: b.gauges("etcd_server_healthcheck", "Result of each health check: 1 is healthy"),
@@ -133,6 +144,31 @@ pub(super) fn server(b: &mut Builder) -> Server {
         id: b.gauges("etcd_server_id", "1 for this member's id in hexadecimal"),
         cluster_version: b.gauges("etcd_cluster_version", "1 for the cluster's version"),
         feature_enabled: b.gauges("etcd_server_feature_enabled", "1 when the feature gate is on"),
+    }
+}
+
+pub(super) fn watch_send_loop(b: &mut Builder) -> WatchSendLoop {
+    WatchSendLoop {
+        events: b.histogram(
+            "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds",
+            "Time to send events on a watch stream",
+            FROM_1_MS,
+        ),
+        per_event: b.histogram(
+            "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
+            "Time to send events on a watch stream, by the number of events",
+            FROM_1_MS,
+        ),
+        control: b.histogram(
+            "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds",
+            "Time to send what is no event on a watch stream",
+            FROM_1_MS,
+        ),
+        progress: b.histogram(
+            "etcd_debugging_server_watch_send_loop_progress_duration_seconds",
+            "Time to send progress on a watch stream",
+            FROM_1_MS,
+        ),
     }
 }
 

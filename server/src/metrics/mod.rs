@@ -5,6 +5,7 @@
 
 mod client_version;
 mod families;
+mod operations;
 mod peer;
 mod process;
 mod rpc;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 pub use client_version::ClientVersions;
 pub use families::{HistogramFamily, Labels};
+pub use operations::Operations;
 pub use peer::{Peer, Peers};
 pub use rpc::{Kind, Rpc, Rpcs};
 pub use text::CONTENT_TYPE;
@@ -36,6 +38,7 @@ pub struct Metrics {
     pub disk: Disk,
     pub mvcc: Mvcc,
     pub lease: Lease,
+    pub watch_send_loop: WatchSendLoop,
     pub proxy: Proxy,
     pub rpcs: Rpcs,
     pub peers: Peers,
@@ -67,9 +70,10 @@ pub struct Server {
     pub health_success: Counter,
     pub health_failures: Counter,
     pub alarms: Family<Labels<2>, Gauge>,
-    pub request_duration: HistogramFamily<2>,
-    pub apply_duration: HistogramFamily<3>,
-    pub range_duration: HistogramFamily<1>,
+    /// Of what is put into the log, and of reads.
+    pub request_duration: Operations<2>,
+    pub apply_duration: Operations<3>,
+    pub range_duration: Operations<1>,
     pub client_versions: ClientVersions,
     healthcheck: Family<Labels<2>, Gauge>,
     healthchecks: Family<Labels<3>, Counter>,
@@ -142,6 +146,14 @@ pub struct Lease {
     pub auth_revision: Gauge,
 }
 
+/// `etcd_debugging_server_watch_send_loop_*`: seconds from when a message is known to when it is taken by the connection.
+pub struct WatchSendLoop {
+    pub events: Histogram,
+    pub per_event: Histogram,
+    pub control: Histogram,
+    pub progress: Histogram,
+}
+
 /// `etcd_grpc_proxy_*`, which a member has too.
 pub struct Proxy {
     /// This proxy caches nothing, so the first three stay 0.
@@ -163,14 +175,16 @@ impl Metrics {
             families::disk(b),
             families::mvcc(b),
             families::lease(b),
+            families::watch_send_loop(b),
             families::proxy(b),
             Rpcs::new(b, extensive),
             Peers::new(b),
             Process::new(b),
         );
-        let (server, network, disk, mvcc, lease, proxy, rpcs, peers, process) = metrics;
+        let (server, network, disk, mvcc, lease, watch_send_loop, proxy, rpcs, peers, process) = metrics;
         let text = builder.finish();
-        Self { server, network, disk, mvcc, lease, proxy, rpcs, peers, process, text, hooks: Mutex::new(Vec::new()) }
+        let hooks = Mutex::default();
+        Self { server, network, disk, mvcc, lease, watch_send_loop, proxy, rpcs, peers, process, text, hooks }
     }
 
     /// Runs `hook` before each scrape, to copy values that are kept elsewhere. Hooks must not block.

@@ -130,6 +130,8 @@ const METHODS: &[(&str, &[(&str, Kind)])] = &[
 /// Counters of one method. Cheap to share; every call is a few atomic additions.
 #[derive(Debug)]
 pub struct Rpc {
+    /// Its HTTP path, such as `/etcdserverpb.KV/Range`.
+    pub path: String,
     /// Whether answers are streams.
     pub streams: bool,
     pub started: Counter,
@@ -181,7 +183,9 @@ impl Rpcs {
                     let [method, service, kind] = labels.clone();
                     handled.get_or_create_owned(&[("grpc_code", code.to_owned()), method, service, kind])
                 });
+                let path = format!("/{service}/{method}");
                 let rpc = Rpc {
+                    path: path.clone(),
                     streams: *kind != Kind::Unary,
                     started: started.get_or_create_owned(&labels),
                     msg_received: received.get_or_create_owned(&labels),
@@ -189,7 +193,7 @@ impl Rpcs {
                     handled: by_code,
                     handling_seconds: seconds.as_ref().map(|family| family.get_or_create_owned(&labels)),
                 };
-                by_path.insert(format!("/{service}/{method}"), Arc::new(rpc));
+                by_path.insert(path, Arc::new(rpc));
             }
         }
         Self { by_path }

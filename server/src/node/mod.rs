@@ -28,7 +28,7 @@ use crate::raft;
 use crate::store::{self, Store, Writer};
 use crate::traffic::Totals;
 use crate::wal::{self, Wal};
-use observers::{RaftTimes, WalTimes};
+use observers::{ApplyTimes, RaftTimes, WalTimes};
 use security::Security;
 
 /// File descriptors that are not for clients: the store's files, the log, the peers. etcd's number.
@@ -95,9 +95,10 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let Some(parts) = open(&config, &folder, &metrics, &security.to_peers, &stop).await? else {
         return Ok(Ended::Stopped);
     };
-    let Opened { wal, store, writer, identified } = parts;
+    let Opened { wal, store, mut writer, identified } = parts;
+    writer.observe(Arc::new(ApplyTimes(metrics.clone())));
 
-    let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id));
+    let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id, config.warning_apply_duration));
     let options = raft_options(&config, &identified, security.to_peers.clone(), observer.clone());
     let raft = raft::start(options, wal.clone(), store.clone(), writer, &clock).await?;
     let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
@@ -186,7 +187,11 @@ async fn open(
     dial: &Dial,
     stop: &CancellationToken,
 ) -> Result<Option<Opened>, Error> {
-    let wal_options = wal::Options { observer: Arc::new(WalTimes(metrics.clone())), ..wal::Options::default() };
+    let wal_options = wal::Options {
+        observer: Arc::new(WalTimes(metrics.clone())),
+        disk: Arc::new(wal::disk::RealDisk { skips_syncs: config.unsafe_no_fsync }),
+        ..wal::Options::default()
+    };
     let wal_dir = config.wal_path();
     let store_options = store::Options {
         compaction_batch_rows: config.compaction_batch_limit,
@@ -198,6 +203,7 @@ async fn open(
         let (wal, recovered) = Wal::open(&wal_dir, wal_options)?;
         folder.mark_begun()?;
         let (store, writer) = open_store(&folder.store(), store_options).await?;
+        defragment_at_start(&store, config.bootstrap_defrag_threshold_megabytes).await?;
         bootstrap::check_learners(&store, config.max_learners)?;
         let identified = Identified::restarted(recovered.metadata.node_id, recovered.metadata.cluster_id);
         if config.force_new_cluster {
@@ -230,6 +236,22 @@ async fn open(
         "starting local member"
     );
     Ok(Some(Opened { wal, store, writer, identified }))
+}
+
+/// Gives back what lies free in the store, if it is at least the threshold.
+async fn defragment_at_start(store: &Store, threshold_megabytes: Option<u64>) -> Result<(), Error> {
+    let Some(threshold_megabytes) = threshold_megabytes else { return Ok(()) };
+    let size = store.size();
+    let free_bytes = (size.total - size.in_use).max(0) as u64;
+    let threshold_bytes = threshold_megabytes.saturating_mul(1 << 20);
+    if free_bytes < threshold_bytes {
+        tracing::info!(free_bytes, threshold_bytes, "Skipping defragmentation");
+        return Ok(());
+    }
+    tracing::info!(free_bytes, threshold_bytes, "Defragmenting before the start");
+    let store = store.clone();
+    let done = tokio::task::spawn_blocking(move || store.defragment()).await;
+    Ok(done.map_err(|error| store::Error::Folder(error.to_string()))??)
 }
 
 async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Writer), Error> {
@@ -345,7 +367,7 @@ impl Running {
             request_timeout: config.request_timeout(),
         };
         Self {
-            watch: client::watch_service(config, &member, stop.clone()),
+            watch: client::watch_service(config, &member, stop.clone()).timed(metrics.clone()),
             admin,
             connections: Arc::new(Semaphore::new(client_connections())),
             member,

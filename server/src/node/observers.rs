@@ -7,7 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::metrics::{Metrics, Peer};
-use crate::raft;
+use crate::operation::Operation;
+use crate::raft::{self, Direction};
+use crate::store::apply;
 use crate::traffic::Meter;
 use crate::wal;
 
@@ -28,12 +30,14 @@ impl wal::Observer for WalTimes {
 pub struct RaftTimes {
     metrics: Arc<Metrics>,
     member_id: u64,
+    /// A batch that takes longer to apply is logged.
+    slow_apply: Duration,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
 }
 
 impl RaftTimes {
-    pub fn new(metrics: Arc<Metrics>, member_id: u64) -> Self {
-        Self { metrics, member_id, peers: Mutex::default() }
+    pub fn new(metrics: Arc<Metrics>, member_id: u64, slow_apply: Duration) -> Self {
+        Self { metrics, member_id, slow_apply, peers: Mutex::default() }
     }
 
     fn peer(&self, member_id: u64) -> Arc<Peer> {
@@ -64,8 +68,71 @@ impl raft::Observer for RaftTimes {
         }
     }
 
-    fn applied(&self, took: Duration) {
+    fn proposed(&self, operation: Operation, decided: bool, took: Duration) {
+        self.metrics.server.request_duration.observe(operation, decided, took);
+    }
+
+    fn applied(&self, entries: usize, last: u64, took: Duration) {
         self.metrics.disk.backend_commit_duration.observe(took.as_secs_f64());
+        if took > self.slow_apply {
+            self.metrics.server.slow_apply.inc();
+            tracing::warn!(
+                took = ?took,
+                "expected-duration" = ?self.slow_apply,
+                prefix = "",
+                request = format!("{entries} entries up to {last}"),
+                "apply request took too long"
+            );
+        }
+    }
+
+    fn transfer_began(&self, member_id: u64, direction: Direction) {
+        let peer = self.peer(member_id);
+        match direction {
+            Direction::Send => peer.snapshot_send_inflights.inc(),
+            Direction::Receive => peer.snapshot_receive_inflights.inc(),
+        };
+    }
+
+    fn transfer_ended(&self, member_id: u64, direction: Direction, took: Option<Duration>) {
+        let peer = self.peer(member_id);
+        let (inflights, succeeded, failed, duration) = match direction {
+            Direction::Send => (
+                &peer.snapshot_send_inflights,
+                &peer.snapshot_send_success,
+                &peer.snapshot_send_failures,
+                &peer.snapshot_send_duration,
+            ),
+            Direction::Receive => (
+                &peer.snapshot_receive_inflights,
+                &peer.snapshot_receive_success,
+                &peer.snapshot_receive_failures,
+                &peer.snapshot_receive_duration,
+            ),
+        };
+        inflights.dec();
+        match took {
+            Some(took) => {
+                succeeded.inc();
+                duration.observe(took.as_secs_f64());
+            }
+            None => {
+                failed.inc();
+            }
+        }
+    }
+
+    fn installing(&self, begins: bool) {
+        self.metrics.server.snapshot_apply_in_progress.set(i64::from(begins));
+    }
+}
+
+/// The store's times of single entries.
+pub struct ApplyTimes(pub Arc<Metrics>);
+
+impl apply::Observer for ApplyTimes {
+    fn executed(&self, operation: Operation, success: bool, took: Duration) {
+        self.0.server.apply_duration.observe(operation, success, took);
     }
 }
 

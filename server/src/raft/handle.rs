@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use super::forward::Forwarder;
+use super::observer::Observer;
 use super::read::Reads;
 use super::reconfigure::{self, Rules};
 use super::request_id::RequestIds;
@@ -112,6 +113,7 @@ pub(super) struct Inner {
     /// Why this member must not go on with this data folder.
     pub unfit: watch::Sender<Option<String>>,
     pub rules: Rules,
+    pub observer: Arc<dyn Observer>,
     /// Held while the members change.
     pub reconfiguring: tokio::sync::Mutex<()>,
     /// When a leader last called.

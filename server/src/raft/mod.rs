@@ -41,7 +41,7 @@ mod peer;
 pub use acknowledged::Acknowledged;
 pub use handle::{Error, Handle};
 pub use membership::{Error as MembershipError, entry as membership_entry, members as members_of};
-pub use observer::Observer;
+pub use observer::{Direction, Observer, Transfer};
 pub use peer::Refusal;
 pub use reconfigure::{Change, Refusal as ChangeRefusal, Rules};
 pub use snapshot_receive::{Incoming as IncomingSnapshot, tidy as tidy_snapshots};

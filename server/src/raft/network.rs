@@ -18,6 +18,7 @@ use quorate_proto::peer::peer_client::PeerClient;
 use tonic::transport::Channel;
 
 use super::acknowledged::Acknowledged;
+use super::observer::Direction;
 use super::snapshot::{Folder, Snapshot};
 use super::transport::{ACKNOWLEDGED_HEADER, Traffic, Transport};
 use super::types::{self, LogId, Peer, TypeConfig, Vote};
@@ -220,10 +221,11 @@ impl RaftNetworkV2<C> for Network {
         _: RPCOption,
     ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
         let client = self.client()?;
+        let transfer = self.transport.transfer(self.target, Direction::Send);
         let sending = snapshot_send::send(&self.transport, client, self.target, vote, snapshot);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = sending => sent,
+            sent = sending => sent.inspect(|_| transfer.succeeded()),
         }
     }
 

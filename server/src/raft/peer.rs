@@ -10,6 +10,7 @@ use quorate_proto::peer;
 
 use super::acknowledged::Acknowledged;
 use super::handle::{Error, Handle};
+use super::observer::{Direction, Transfer};
 use super::propose::Decision;
 use super::{snapshot_receive, wire};
 
@@ -120,6 +121,11 @@ impl Handle {
     pub async fn change_member_for_peer(&self, message: peer::MemberChange) -> Result<(), Refusal> {
         let change = wire::member_change_from_wire(message)?;
         Ok(self.change_members_here(change).await?)
+    }
+
+    /// Has the transfer of a snapshot from a member counted.
+    pub fn receiving_from(&self, member_id: u64) -> Transfer {
+        self.0.transport.transfer(member_id, Direction::Receive)
     }
 
     /// Reads a snapshot's head. `dir`: where the folders of snapshots on their way in lie.

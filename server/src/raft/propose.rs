@@ -1,6 +1,8 @@
 //! The way of a write: to the log when this member leads, to the leader otherwise; the answer comes from the local
 //! apply in both cases.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::impls::OneshotResponder;
@@ -10,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::handle::{Error, Inner};
 use super::types::{Proposal, Reply};
+use crate::operation::Operation;
 use crate::store::apply;
 
 /// What became of a request that was handed to openraft.
@@ -30,6 +33,8 @@ impl Inner {
         if size > self.max_request_bytes {
             return Err(Error::TooLarge { size, limit: self.max_request_bytes });
         }
+        let operation = Operation::of(&request);
+        let begun = Instant::now();
         let data = Bytes::from(request.encode_to_vec());
         let pending = self.counts.pending_proposal();
         let outcome = match tokio::time::timeout(self.request_timeout, self.decide(id, data)).await {
@@ -37,9 +42,11 @@ impl Inner {
             Err(_) if self.status.borrow().leader == 0 => Err(Error::NoLeader),
             Err(_) => Err(Error::Timeout),
         };
-        if !matches!(outcome, Err(Error::NoLeader | Error::Timeout | Error::LeaderFailed)) {
+        let is_decided = !matches!(outcome, Err(Error::NoLeader | Error::Timeout | Error::LeaderFailed));
+        if is_decided {
             pending.decided();
         }
+        self.observer.proposed(operation, is_decided, begun.elapsed());
         outcome
     }
 

@@ -111,6 +111,7 @@ pub async fn start(
         wal,
         unfit: tokio::sync::watch::Sender::new(None),
         rules: options.rules,
+        observer: options.observer,
         reconfiguring: tokio::sync::Mutex::default(),
         heard,
         asked: parking_lot::Mutex::new(Instant::now()),

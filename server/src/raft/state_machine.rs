@@ -90,6 +90,12 @@ impl StateMachine {
         self.applied.subscribe()
     }
 
+    fn tell_installing(&self, begins: bool) {
+        if let Some(observer) = &self.observer {
+            observer.installing(begins);
+        }
+    }
+
     /// Applies what the log holds beyond the store's last flush, up to `commit`, before raft starts.
     pub fn replay(&mut self, log: &LogStore, commit: u64) -> io::Result<()> {
         const CHUNK_BYTES: usize = 8 << 20;
@@ -169,10 +175,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 answers.push((id, responder));
             }
             let Some(last) = batch.last().map(|entry| entry.position) else { continue };
-            let begun = Instant::now();
+            let (entries, begun) = (batch.len(), Instant::now());
             let outcomes = self.writer.apply(batch).map_err(io::Error::other)?;
             if let Some(observer) = &self.observer {
-                observer.applied(begun.elapsed());
+                observer.applied(entries, last.index, begun.elapsed());
             }
             self.applied.send_replace(last);
             for ((id, responder), outcome) in answers.into_iter().zip(outcomes) {
@@ -192,7 +198,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, folder: Folder) -> io::Result<()> {
         let path = folder.path().ok_or_else(|| io::Error::other("the received snapshot has no folder"))?;
-        self.writer.replace_with(&path).map_err(io::Error::other)?;
+        self.tell_installing(true);
+        let replaced = self.writer.replace_with(&path).map_err(io::Error::other);
+        self.tell_installing(false);
+        replaced?;
         self.members = members(&self.store)?;
         *self.snapshot.lock() = Some(meta.clone());
         self.applied.send_replace(self.store.applied());

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::Service;
 
-use super::observer::Observer;
+use super::observer::{Direction, Observer, Transfer};
 use super::status::Status;
 use super::types::TypeConfig;
 use super::wire;
@@ -120,6 +120,11 @@ impl Transport {
             dial,
             observer,
         }
+    }
+
+    /// Has the transfer of a snapshot counted.
+    pub fn transfer(&self, member_id: u64, direction: Direction) -> Transfer {
+        Transfer::begin(self.observer.clone(), member_id, direction)
     }
 
     /// A client to `target`. Connecting happens on first use and again after a failure.

@@ -33,7 +33,7 @@ impl Default for Options {
             queue_bytes: 16 << 20,
             queue_commands: 4096,
             observer: Arc::new(Unobserved),
-            disk: Arc::new(RealDisk),
+            disk: Arc::new(RealDisk::default()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -17,15 +17,17 @@ use crate::metrics::Rpc;
 pub struct Counted {
     rpc: Option<Arc<Rpc>>,
     started: Instant,
+    /// A unary call that takes longer is logged.
+    slow: Duration,
 }
 
 impl Counted {
-    pub fn start(rpc: Option<&Arc<Rpc>>) -> Self {
+    pub fn start(rpc: Option<&Arc<Rpc>>, slow: Duration) -> Self {
         if let Some(rpc) = rpc {
             rpc.started.inc();
             rpc.msg_received.inc();
         }
-        Self { rpc: rpc.cloned(), started: Instant::now() }
+        Self { rpc: rpc.cloned(), started: Instant::now(), slow }
     }
 
     /// The call ended with this code.
@@ -34,7 +36,11 @@ impl Counted {
             if code == Code::Ok {
                 rpc.msg_sent.inc();
             }
-            rpc.handled(code as i32, self.started.elapsed());
+            let took = self.started.elapsed();
+            rpc.handled(code as i32, took);
+            if took > self.slow && !rpc.streams {
+                warn_of_slow(rpc, took, code);
+            }
         }
     }
 
@@ -48,6 +54,18 @@ impl Counted {
         self.handled(failed.unwrap_or(Code::Ok));
         response
     }
+}
+
+/// etcd's line about a slow call, without what it asked for.
+fn warn_of_slow(rpc: &Rpc, took: Duration, code: Code) {
+    let started = jiff::Timestamp::now().saturating_sub(took).unwrap_or_default();
+    tracing::warn!(
+        "start time" = %started,
+        "time spent" = ?took,
+        "response type" = rpc.path,
+        "response code" = ?code,
+        "request stats"
+    );
 }
 
 fn status(headers: &HeaderMap) -> Option<Code> {
@@ -113,7 +131,7 @@ mod tests {
     fn a_stream_that_the_client_leaves_counts_as_cancelled_and_only_then() {
         let metrics = Metrics::new(false);
         let open = http_body_util::StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Status>>());
-        let response = Counted::start(metrics.rpcs.get(WATCH)).answered(Response::new(Body::new(open)));
+        let response = Counted::start(metrics.rpcs.get(WATCH), Duration::MAX).answered(Response::new(Body::new(open)));
         assert!(!handled(&metrics, "OK") && !handled(&metrics, "Canceled"));
         drop(response);
         assert!(handled(&metrics, "Canceled"));
@@ -126,7 +144,7 @@ mod tests {
         Status::unavailable("gone").add_header(&mut trailers).unwrap();
         let body = http_body_util::Empty::<Bytes>::new().with_trailers(std::future::ready(Some(Ok(trailers))));
         let response = Response::new(Body::new(body));
-        let answered = Counted::start(metrics.rpcs.get(WATCH)).answered(response);
+        let answered = Counted::start(metrics.rpcs.get(WATCH), Duration::MAX).answered(response);
         answered.into_body().collect().await.unwrap();
         assert!(handled(&metrics, "Unavailable") && !handled(&metrics, "Canceled"));
     }

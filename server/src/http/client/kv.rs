@@ -6,8 +6,10 @@ use tonic::{Request, Response, Status};
 
 use super::auth::Credentials;
 use super::member::Member;
+use super::reads::{self, Reads};
 use super::{kv_check, large_range, quota, range_stream};
 use crate::http::status;
+use crate::operation::Operation;
 use crate::store::apply;
 use crate::store::auth::{Caller, Registry};
 
@@ -16,11 +18,49 @@ const INLINE_RANGE_KEYS: i64 = 1000;
 
 pub struct Service {
     member: Member,
+    reads: Reads,
 }
 
 impl Service {
-    pub fn new(member: Member) -> Self {
-        Self { member }
+    pub fn new(member: Member, reads: Reads) -> Self {
+        Self { member, reads }
+    }
+
+    /// A range as of now, or of any moment if it is serializable, if the caller may have it.
+    async fn permitted_range(
+        &self,
+        credentials: &Credentials,
+        request: pb::RangeRequest,
+    ) -> Result<pb::RangeResponse, Status> {
+        if !request.serializable {
+            self.member.raft().read_barrier().await.map_err(status::raft)?;
+        }
+        let may = |caller: &Caller, registry: &Registry| caller.may_read(registry, &request.key, &request.range_end);
+        let permit = self.member.permit(credentials, may).await?;
+        let response = self.reads.in_store(self.read(request)).await?;
+        permit.confirm(&self.member)?;
+        Ok(response)
+    }
+
+    /// A transaction that writes nothing, likewise.
+    async fn permitted_read_txn(
+        &self,
+        credentials: &Credentials,
+        request: pb::TxnRequest,
+    ) -> Result<pb::TxnResponse, Status> {
+        if !kv_check::is_serializable(&request) {
+            self.member.raft().read_barrier().await.map_err(status::raft)?;
+        }
+        // It hangs nothing on leases.
+        let may = |caller: &Caller, registry: &Registry| caller.may_txn(registry, &request, &|_| Vec::new());
+        let permit = self.member.permit(credentials, may).await?;
+        let store = self.member.store().clone();
+        let response = tokio::task::spawn_blocking(move || store.read_txn(&request))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(status::store)?;
+        permit.confirm(&self.member)?;
+        Ok(response)
     }
 
     async fn read(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
@@ -49,16 +89,12 @@ impl Kv for Service {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         let (credentials, request) = Credentials::split(request);
         kv_check::range(&request)?;
-        if !request.serializable {
-            if self.member.raft().is_learner() {
-                return Err(status::not_for_learner());
-            }
-            self.member.raft().read_barrier().await.map_err(status::raft)?;
+        if !request.serializable && self.member.raft().is_learner() {
+            return Err(status::not_for_learner());
         }
-        let may = |caller: &Caller, registry: &Registry| caller.may_read(registry, &request.key, &request.range_end);
-        let permit = self.member.permit(&credentials, may).await?;
-        let mut response = self.read(request).await?;
-        permit.confirm(&self.member)?;
+        let asked = request.clone();
+        let ranged = self.permitted_range(&credentials, request);
+        let mut response = self.reads.timed(Operation::Range, ranged, move || reads::describe_range(&asked)).await?;
         self.member.complete(&mut response.header);
         large_range::answer(response)
     }
@@ -105,19 +141,9 @@ impl Kv for Service {
         let (credentials, request) = Credentials::split(request);
         kv_check::txn(&request, self.member.limits().max_txn_ops)?;
         let mut response = if kv_check::is_read_only(&request) {
-            if !kv_check::is_serializable(&request) {
-                self.member.raft().read_barrier().await.map_err(status::raft)?;
-            }
-            // It hangs nothing on leases.
-            let may = |caller: &Caller, registry: &Registry| caller.may_txn(registry, &request, &|_| Vec::new());
-            let permit = self.member.permit(&credentials, may).await?;
-            let store = self.member.store().clone();
-            let response = tokio::task::spawn_blocking(move || store.read_txn(&request))
-                .await
-                .map_err(|error| Status::internal(error.to_string()))?
-                .map_err(status::store)?;
-            permit.confirm(&self.member)?;
-            response
+            let shown = reads::describe_txn(&request);
+            let read = self.permitted_read_txn(&credentials, request);
+            self.reads.timed(Operation::ReadonlyTxn, read, move || shown).await?
         } else {
             self.member.check_quota(quota::txn(&request)).await?;
             let request = pb::InternalRaftRequest { txn: Some(request), ..Default::default() };

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quorate_proto::served::etcdserverpb as pb;
 use tonic::Status;
@@ -35,6 +36,10 @@ pub struct Limits {
     pub quota_bytes: Option<u64>,
     /// The shortest lease in seconds, whatever a client asks for.
     pub min_lease_ttl_s: i64,
+    /// A read that takes longer, from its arrival to its answer, is logged.
+    pub slow_read: Duration,
+    /// A unary call that takes longer is logged.
+    pub slow_call: Duration,
 }
 
 impl Limits {
@@ -46,6 +51,8 @@ impl Limits {
             max_request_bytes: config.max_request_bytes,
             quota_bytes: config.quota_backend_bytes,
             min_lease_ttl_s,
+            slow_read: config.warning_apply_duration,
+            slow_call: config.warning_unary_request_duration,
         }
     }
 }

@@ -16,6 +16,7 @@ mod members;
 mod probe;
 mod quota;
 mod range_stream;
+mod reads;
 mod scrape;
 mod services;
 mod snapshot;
@@ -25,6 +26,7 @@ mod watching;
 
 pub use member::{Limits, Member};
 pub use members::list as members;
+pub use reads::Reads;
 pub use scrape::scrape;
 pub use services::{Parts, Services, services};
 pub use v2_members::routes as v2_members;

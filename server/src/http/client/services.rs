@@ -21,6 +21,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::member::Member;
+use super::reads::Reads;
 use super::{auth, cluster, concurrency, counted::Counted, health, kv, large_range, lease, maintenance, watch};
 use crate::duty::Lessor;
 use crate::http::{admin, status};
@@ -57,6 +58,7 @@ pub struct Services {
 /// Without plain HTTP; see [`Services::with_http`].
 pub fn services(parts: Parts) -> Services {
     let Parts { member, lessor, watch, metrics } = parts;
+    let reads = Reads::new(metrics.clone(), member.limits().slow_read);
     let limit = message_limit_bytes(&member);
     macro_rules! bounded {
         ($server:ident, $service:expr) => {
@@ -64,13 +66,13 @@ pub fn services(parts: Parts) -> Services {
         };
     }
     let inner = Arc::new(concurrency::Inner {
-        kv: kv::Service::new(member.clone()),
+        kv: kv::Service::new(member.clone(), reads.clone()),
         lease: lease::Service::new(member.clone(), lessor.clone()),
         watch: watch.clone(),
     });
     Services {
         metrics,
-        kv: bounded!(KvServer, kv::Service::new(member.clone())),
+        kv: bounded!(KvServer, kv::Service::new(member.clone(), reads)),
         watch: bounded!(WatchServer, watch),
         lease: bounded!(LeaseServer, lease::Service::new(member.clone(), lessor)),
         cluster: bounded!(ClusterServer, cluster::Service::new(member.clone())),
@@ -120,7 +122,7 @@ impl Services {
     {
         let path = request.uri().path();
         let rpc = self.metrics.rpcs.get(path);
-        let counted = Counted::start(rpc);
+        let counted = Counted::start(rpc, self.member.limits().slow_call);
         let admitted = self.count_version(request.headers(), rpc.is_some_and(|rpc| rpc.streams));
         if let Err(refused) = admitted.and_then(|()| self.admit(path, request.headers())) {
             counted.handled(refused.code());

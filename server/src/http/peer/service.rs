@@ -63,8 +63,8 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<peer::SnapshotChunk>>,
     ) -> Result<Response<snapshot::Answers>, Status> {
-        identity::check(request.metadata(), self.raft.identity())?;
-        snapshot::install(self.raft.clone(), &self.snapshot_dir, request.into_inner()).await.map(Response::new)
+        let from = identity::check(request.metadata(), self.raft.identity())?;
+        snapshot::install(self.raft.clone(), from, &self.snapshot_dir, request.into_inner()).await.map(Response::new)
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {

@@ -1,11 +1,14 @@
 //! The writer's door.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Entry, Outcome, Payload, Response, cluster::remove_members, dispatch::dispatch, execution::Execution};
+use super::{
+    Entry, Observer, Outcome, Payload, Response, cluster::remove_members, dispatch::dispatch, execution::Execution,
+};
 use crate::{
+    operation::Operation,
     position::Position,
     store::{
         Store, error::Error, kv::compactor::Compactor, shared::Shared, snapshot::replace, state::meta, watch::Hub,
@@ -17,11 +20,17 @@ pub struct Writer {
     shared: Arc<Shared>,
     hub: Hub,
     compactor: Compactor,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Writer {
     pub(in crate::store) fn new(shared: Arc<Shared>, hub: Hub, compactor: Compactor) -> Self {
-        Self { shared, hub, compactor }
+        Self { shared, hub, compactor, observer: None }
+    }
+
+    /// From now on the time of each entry is reported.
+    pub fn observe(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     /// A handle for reading.
@@ -46,11 +55,18 @@ impl Writer {
             execution.index = position.index;
             outcomes.push(match payload {
                 Payload::Blank => Ok(Response::Empty),
-                Payload::Request(request) => match dispatch(&mut execution, *request) {
-                    Ok(response) => Ok(response),
-                    Err(Error::Refused(refusal)) => Err(refusal),
-                    Err(failure) => return Err(failure),
-                },
+                Payload::Request(request) => {
+                    let (operation, begun) = (Operation::of(&request), Instant::now());
+                    let outcome = match dispatch(&mut execution, *request) {
+                        Ok(response) => Ok(response),
+                        Err(Error::Refused(refusal)) => Err(refusal),
+                        Err(failure) => return Err(failure),
+                    };
+                    if let Some(observer) = &self.observer {
+                        observer.executed(operation, outcome.is_ok(), begun.elapsed());
+                    }
+                    outcome
+                }
                 Payload::Membership { data, removed } => {
                     execution.write_fact(meta::MEMBERSHIP, Some(meta::encode_membership(position, &data)));
                     execution.state.membership = Some((position, data));

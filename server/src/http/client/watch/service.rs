@@ -13,7 +13,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::ending;
+use super::pace::Pace;
 use super::session::Session;
+use crate::metrics::Metrics;
 use crate::store::watch::{Cursor, History, Hub};
 
 /// Fills in a message's header for the given revision: cluster, member and term are the member's own at that moment.
@@ -71,6 +73,7 @@ pub(super) struct Shared {
 #[derive(Clone)]
 pub struct Service {
     shared: Arc<Shared>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Service {
@@ -84,7 +87,13 @@ impl Service {
         shutdown: CancellationToken,
         options: Options,
     ) -> Self {
-        Self { shared: Arc::new(Shared { hub, history, header, access, options, has_leader, shutdown }) }
+        let shared = Shared { hub, history, header, access, options, has_leader, shutdown };
+        Self { shared: Arc::new(shared), metrics: None }
+    }
+
+    /// From now on the times of messages are counted.
+    pub fn timed(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 }
 
@@ -110,7 +119,8 @@ impl Watch for Service {
             shared.options.no_leader_timeout,
         );
         let cursor = Cursor::new(&shared.hub, Arc::clone(&shared.history));
-        let session = Session::new(shared, Caller { metadata, extensions }, cursor, requests, Box::pin(end));
+        let pace = Pace::new(self.metrics.clone());
+        let session = Session::new(shared, Caller { metadata, extensions }, cursor, requests, Box::pin(end), pace);
         // The connection's task polls the session: no queue between them, so a client that does not read stops the walk.
         let replies = stream::unfold(Box::new(session), |mut session| async move {
             session.next().await.map(|reply| (reply, session))

@@ -13,6 +13,7 @@ use quorate_proto::served::etcdserverpb::watch_request::RequestUnion;
 use tokio::time::{Instant, Sleep};
 use tonic::{Status, Streaming};
 
+use super::pace::Pace;
 use super::service::Shared;
 use super::{Caller, reply};
 use crate::store::watch::{Batch, Cursor, Filters, Interest, Range, Refusal};
@@ -35,6 +36,7 @@ pub(super) struct Session {
     tick: Option<Tick>,
     end: Pin<Box<dyn Future<Output = Status> + Send>>,
     ended: bool,
+    pace: Pace,
 }
 
 struct Tick {
@@ -49,6 +51,7 @@ impl Session {
         cursor: Cursor,
         requests: Streaming<pb::WatchRequest>,
         end: Pin<Box<dyn Future<Output = Status> + Send>>,
+        pace: Pace,
     ) -> Self {
         Self {
             shared,
@@ -60,6 +63,7 @@ impl Session {
             tick: None,
             end,
             ended: false,
+            pace,
         }
     }
 
@@ -68,7 +72,11 @@ impl Session {
         if self.ended {
             return None;
         }
+        self.pace.end();
         let reply = self.reply().await.transpose();
+        if let Some(Ok(reply)) = &reply {
+            self.pace.begin(reply);
+        }
         self.ended = !matches!(reply, Some(Ok(_)));
         reply
     }
