@@ -1,4 +1,4 @@
-//! A call on its way through the counters of its method.
+//! A call on its way through the counters of its method, and its span.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,20 +12,23 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::metrics::Rpc;
+use crate::telemetry::traces::Call;
 
 /// A call that began. Methods that don't exist have no counters.
 pub struct Counted {
     rpc: Option<Arc<Rpc>>,
     started: Instant,
+    /// `None` where calls are not traced.
+    span: Option<Call>,
 }
 
 impl Counted {
-    pub fn start(rpc: Option<&Arc<Rpc>>) -> Self {
+    pub fn start(rpc: Option<&Arc<Rpc>>, span: Option<Call>) -> Self {
         if let Some(rpc) = rpc {
             rpc.started.inc();
             rpc.msg_received.inc();
         }
-        Self { rpc: rpc.cloned(), started: Instant::now() }
+        Self { rpc: rpc.cloned(), started: Instant::now(), span }
     }
 
     /// The call ended with this code.
@@ -35,6 +38,9 @@ impl Counted {
                 rpc.msg_sent.inc();
             }
             rpc.handled(code as i32, self.started.elapsed());
+        }
+        if let Some(span) = &self.span {
+            span.end(code);
         }
     }
 
@@ -113,7 +119,7 @@ mod tests {
     fn a_stream_that_the_client_leaves_counts_as_cancelled_and_only_then() {
         let metrics = Metrics::new(false);
         let open = http_body_util::StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Status>>());
-        let response = Counted::start(metrics.rpcs.get(WATCH)).answered(Response::new(Body::new(open)));
+        let response = Counted::start(metrics.rpcs.get(WATCH), None).answered(Response::new(Body::new(open)));
         assert!(!handled(&metrics, "OK") && !handled(&metrics, "Canceled"));
         drop(response);
         assert!(handled(&metrics, "Canceled"));
@@ -126,7 +132,7 @@ mod tests {
         Status::unavailable("gone").add_header(&mut trailers).unwrap();
         let body = http_body_util::Empty::<Bytes>::new().with_trailers(std::future::ready(Some(Ok(trailers))));
         let response = Response::new(Body::new(body));
-        let answered = Counted::start(metrics.rpcs.get(WATCH)).answered(response);
+        let answered = Counted::start(metrics.rpcs.get(WATCH), None).answered(response);
         answered.into_body().collect().await.unwrap();
         assert!(handled(&metrics, "Unavailable") && !handled(&metrics, "Canceled"));
     }
