@@ -151,12 +151,12 @@ async fn spans_tell_where_the_time_went_and_neither_keys_nor_values() {
 }
 
 #[tokio::test]
-async fn without_a_collector_calls_are_as_quick_and_one_line_says_so() {
+async fn without_a_collector_calls_succeed_and_one_line_says_so() {
     let port = Port::reserve().unwrap();
     let mut cluster = member(port.address(), 1_000_000).await;
     let mut client = cluster.client().await.unwrap();
-    // More than the queue of spans holds.
-    for at in 0..3000 {
+    // Three spans each, more than the queue holds.
+    for at in 0..1000 {
         client.put("a", format!("{at}"), None).await.unwrap();
     }
     if Flavour::under_test() == Flavour::Upstream {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 use pprof_util::{StackProfile, WeightedStack};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Error, Timing, encode, nanos};
 use crate::background;
@@ -14,20 +15,27 @@ const PERIOD_NANOS: i64 = 1_000_000_000 / FREQUENCY_HZ as i64;
 /// The signal's handler and the kernel's way back from it, which are on top of what they interrupted.
 const HANDLER_FRAMES: usize = 2;
 
-/// Samples for that long. Dropped before, it stops.
-pub async fn cpu(time: Duration) -> Result<Vec<u8>, Error> {
-    let profiler = background::run("profile-start", start).await.map_err(Error::Thread)??;
-    tokio::time::sleep(time).await;
-    background::run("profile", move || finish(&profiler, time)).await.map_err(Error::Thread)?
+/// There is one timer and one signal. Asking the profiler instead would cost every refused caller a look at its own stack.
+static TURN: Semaphore = Semaphore::const_new(1);
+
+struct Running {
+    // Before `_turn`: fields are dropped in order, and it must have stopped before another one starts.
+    profiler: ProfilerGuard<'static>,
+    _turn: SemaphorePermit<'static>,
 }
 
-fn start() -> Result<ProfilerGuard<'static>, Error> {
+/// Samples for that long. Dropped before, it stops.
+pub async fn cpu(time: Duration) -> Result<Vec<u8>, Error> {
+    let turn = TURN.try_acquire().map_err(|_| Error::InUse)?;
+    let running = background::run("profile-start", move || start(turn)).await.map_err(Error::Thread)??;
+    tokio::time::sleep(time).await;
+    background::run("profile", move || finish(&running.profiler, time)).await.map_err(Error::Thread)?
+}
+
+fn start(turn: SemaphorePermit<'static>) -> Result<Running, Error> {
     // A sample within the unwinder would have it unwind itself.
     let profiler = ProfilerGuardBuilder::default().frequency(FREQUENCY_HZ).blocklist(&["libgcc"]).build();
-    profiler.map_err(|error| match error {
-        pprof::Error::Running => Error::InUse,
-        error => Error::Start(error),
-    })
+    Ok(Running { profiler: profiler.map_err(Error::Start)?, _turn: turn })
 }
 
 fn finish(profiler: &ProfilerGuard<'_>, time: Duration) -> Result<Vec<u8>, Error> {
@@ -83,26 +91,9 @@ mod tests {
         let spinning = stop.clone();
         let thread = std::thread::spawn(move || spins_until_told(&spinning));
 
-        let first = cpu(Duration::from_secs(1));
-        tokio::pin!(first);
-        let (ended, second) = futures::future::join(&mut first, async {
-            // The first has the profiler as soon as another one is refused; until then the other ones are given up.
-            loop {
-                match tokio::time::timeout(Duration::from_millis(1), cpu(Duration::from_secs(3600))).await {
-                    Ok(refused) => return refused,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        })
-        .await;
+        let (first, second) = futures::future::join(cpu(Duration::from_secs(1)), cpu(Duration::from_secs(1))).await;
+        let profile = first.unwrap();
         assert!(matches!(second, Err(Error::InUse)), "{second:?}");
-
-        // Whichever of the two came first: a profile that was given up is in nobody's way.
-        let profile = match ended {
-            Ok(profile) => profile,
-            Err(Error::InUse) => cpu(Duration::from_secs(1)).await.unwrap(),
-            Err(error) => panic!("{error:?}"),
-        };
         stop.store(true, Ordering::Relaxed);
         assert!(thread.join().unwrap() > 0);
         let mut message = Vec::new();
