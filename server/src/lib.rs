@@ -37,6 +37,7 @@ pub mod dial;
 pub mod identity;
 pub mod last_words;
 pub mod metrics;
+pub mod notify;
 pub mod operation;
 pub mod position;
 pub mod telemetry;

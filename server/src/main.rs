@@ -98,10 +98,13 @@ fn serve_program(program: Program) -> i32 {
 
 /// Returns the exit status.
 fn serve(config: Config, notices: &[Notice]) -> i32 {
-    if let Err(error) = telemetry::init(&config.log) {
-        eprintln!("{error}");
-        return FAILURE;
-    }
+    let log = match telemetry::init(&config.log) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("{}", last_words::chain(&error));
+            return FAILURE;
+        }
+    };
     end_on_panic();
     notices.iter().for_each(Notice::log);
     let runtime = match runtime() {
@@ -111,7 +114,7 @@ fn serve(config: Config, notices: &[Notice]) -> i32 {
             return FAILURE;
         }
     };
-    let ended = runtime.block_on(run(config));
+    let ended = runtime.block_on(run(config, log));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match ended {
         Ok((node::Ended::Stopped, signal)) => end_as(signal),
@@ -145,12 +148,12 @@ fn leave_last_words(message: &str) {
 
 type Failure = Box<dyn std::error::Error>;
 
-async fn run(config: Config) -> Result<(node::Ended, SignalKind), Failure> {
+async fn run(config: Config, log: telemetry::Handle) -> Result<(node::Ended, SignalKind), Failure> {
     let metrics = Arc::new(Metrics::new(config.extensive_metrics));
     for gate in Gate::ALL {
         metrics.server.set_feature(gate.name(), gate.stage().as_str(), config.feature_gates.enabled(gate));
     }
-    let (ended, signal) = until_signal(|stop| node::fallback::run(config, metrics, stop)).await?;
+    let (ended, signal) = until_signal(|stop| node::fallback::run(config, metrics, log, stop)).await?;
     Ok((ended?, signal))
 }
 

@@ -13,7 +13,7 @@ use crate::discovery::command::{DiscoveryCommand, Serve};
 use crate::metrics::Metrics;
 use crate::proxy::command::{GatewayCommand, GrpcProxyCommand};
 use crate::proxy::{gateway, grpc};
-use crate::{discovery, node};
+use crate::{discovery, node, telemetry};
 
 #[derive(Debug, Parser)]
 #[command(name = "etcd", disable_help_subcommand = true)]
@@ -67,7 +67,12 @@ async fn discover(arguments: Serve, stop: CancellationToken) -> Result<(), Box<d
     if !arguments.endpoints.is_empty() {
         return Ok(discovery::serve(arguments, &socket, stop).await?);
     }
-    let member = node::run(keeper(&arguments.data_dir, &socket)?, Arc::new(Metrics::new(false)), stop.child_token());
+    let member = node::run(
+        keeper(&arguments.data_dir, &socket)?,
+        Arc::new(Metrics::new(false)),
+        telemetry::Handle::default(),
+        stop.child_token(),
+    );
     let service = discovery::serve(arguments, &socket, stop.clone());
     tokio::pin!(member);
     tokio::select! {

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod damage;
+mod debugging;
 mod discovery;
 mod discovery_url;
 mod dns;
@@ -14,5 +15,7 @@ mod lock;
 mod members;
 mod recovery;
 mod sockets;
+mod systemd;
 mod tls;
+mod traces;
 mod v2_members;

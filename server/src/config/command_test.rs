@@ -227,14 +227,18 @@ fn removed_flags_are_read_as_their_successors() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name_but_its_default_is_not() {
-    assert_eq!(
-        refusal(read(&["--enable-distributed-tracing"], &[], &[])),
-        "--enable-distributed-tracing is not supported by this server yet (OpenTelemetry export); please unset it"
-    );
-    serve(read(
-        &["--peer-auto-tls=false", "--cert-file=", "--auth-token=simple", "--enable-distributed-tracing=false"],
-        &[],
-        &[],
-    ));
+fn what_is_not_built_is_not_refused_at_its_default() {
+    serve(read(&["--peer-auto-tls=false", "--cert-file=", "--auth-token=simple", "--proxy=off"], &[], &[]));
+}
+
+#[test]
+fn a_collector_is_named_by_host_and_port() {
+    for wrong in ["localhost", "http://localhost:4317", ""] {
+        let address = format!("--distributed-tracing-address={wrong}");
+        assert_eq!(
+            refusal(read(&["--enable-distributed-tracing", &address], &[], &[])),
+            format!("--distributed-tracing-address must be HOST:PORT, without a scheme (set to {wrong:?})")
+        );
+    }
+    serve(read(&["--enable-distributed-tracing", "--distributed-tracing-address=[::1]:4317"], &[], &[]));
 }

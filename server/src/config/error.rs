@@ -101,6 +101,8 @@ pub enum Error {
     RotationConfig(String),
     #[error("--distributed-tracing-sampling-rate must be from 0 to 1000000 (set to {0})")]
     SamplingRate(i64),
+    #[error("--distributed-tracing-address must be HOST:PORT, without a scheme (set to {0:?})")]
+    TracingAddress(String),
     #[error("--{flag} is not supported by this server yet ({what}); please unset it")]
     Unbuilt { flag: String, what: &'static str },
     #[error("flag --{0} is read but not defined")]

@@ -72,7 +72,6 @@ pub enum Notice {
         bytes: i64,
     },
     CheckpointWithoutPersist,
-    JournalIsStderr,
 }
 
 impl Notice {
@@ -112,9 +111,6 @@ impl Notice {
             Self::DefaultHost { host } => tracing::info!(host, "detected default host for advertise"),
             Self::Replaced { flag, given, used } => {
                 tracing::warn!(flag, given, used, "value is out of bounds, so another one is used")
-            }
-            Self::JournalIsStderr => {
-                tracing::warn!("log output systemd/journal is standard error here, which systemd passes to its journal")
             }
             Self::SharedPort => {
                 tracing::warn!("Running http and grpc server on single port. This is not recommended for production.")

@@ -282,6 +282,32 @@ pub enum LogLevel {
     Fatal,
 }
 
+impl LogLevel {
+    /// By etcd's name, in whatever case.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            "warn" => Self::Warn,
+            "error" => Self::Error,
+            "dpanic" | "panic" => Self::Panic,
+            "fatal" => Self::Fatal,
+            _ => return None,
+        })
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Json,
@@ -292,6 +318,8 @@ pub enum LogFormat {
 pub enum LogOutput {
     Stderr,
     Stdout,
+    /// systemd's.
+    Journal,
     File(PathBuf),
 }
 
@@ -332,6 +360,11 @@ impl Config {
     /// `<data-dir>/member/snap`.
     pub fn snap_path(&self) -> PathBuf {
         self.member_path().join("snap")
+    }
+
+    /// Clients may have profiles, and set the level of the log: with `--enable-pprof` and, as in etcd, with debug lines.
+    pub fn can_be_debugged(&self) -> bool {
+        self.enable_pprof || self.log.level == LogLevel::Debug
     }
 
     /// Time a request may take: 5 s of queue and disk, and two elections. 7 s by default.

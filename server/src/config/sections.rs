@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Error;
 use super::resolve::Reader;
 use super::resolved::{
     AuthToken, AutoCompaction, Discovery, DiscoveryKeys, DiscoveryUrl, Log, LogFormat, LogLevel, LogOutput,
     LogRotation, Tls, TlsVersion, Tracing,
 };
 use super::value;
-use super::{Error, Notice};
 
 pub(super) fn client_tls(r: &Reader) -> Result<Tls, Error> {
     let tls = Tls {
@@ -221,8 +221,12 @@ pub(super) fn tracing(r: &Reader) -> Result<Option<Tracing>, Error> {
     let rate = r.int("distributed-tracing-sampling-rate")?;
     let sampling_rate_per_million =
         u32::try_from(rate).ok().filter(|rate| *rate <= 1_000_000).ok_or(Error::SamplingRate(rate))?;
+    let address = r.text("distributed-tracing-address")?;
+    if !address.parse::<http::uri::Authority>().is_ok_and(|address| address.port_u16().is_some()) {
+        return Err(Error::TracingAddress(address));
+    }
     Ok(Some(Tracing {
-        address: r.text("distributed-tracing-address")?,
+        address,
         service_name: r.text("distributed-tracing-service-name")?,
         instance_id: r.text("distributed-tracing-instance-id")?,
         sampling_rate_per_million,
@@ -247,10 +251,7 @@ pub(super) fn log(r: &mut Reader) -> Result<Log, Error> {
         let output = match name.as_str() {
             "default" | "stderr" => LogOutput::Stderr,
             "stdout" => LogOutput::Stdout,
-            "systemd/journal" => {
-                r.notices.push(Notice::JournalIsStderr);
-                LogOutput::Stderr
-            }
+            "systemd/journal" => LogOutput::Journal,
             path => LogOutput::File(PathBuf::from(path)),
         };
         if !outputs.contains(&output) {
@@ -268,15 +269,7 @@ pub(super) fn log(r: &mut Reader) -> Result<Log, Error> {
     let level = r.text("log-level")?;
     let format = r.text("log-format")?;
     Ok(Log {
-        level: match level.to_ascii_lowercase().as_str() {
-            "debug" => LogLevel::Debug,
-            "" | "info" => LogLevel::Info,
-            "warn" => LogLevel::Warn,
-            "error" => LogLevel::Error,
-            "dpanic" | "panic" => LogLevel::Panic,
-            "fatal" => LogLevel::Fatal,
-            _ => return Err(Error::LogLevel(level)),
-        },
+        level: if level.is_empty() { LogLevel::Info } else { LogLevel::named(&level).ok_or(Error::LogLevel(level))? },
         format: match format.as_str() {
             "" | "json" => LogFormat::Json,
             "console" => LogFormat::Console,

@@ -66,7 +66,6 @@ pub enum Effect {
 
 const BBOLT: Effect = Effect::None("it tunes bbolt, and the data is in RocksDB");
 const FSYNC_GROUPS: Effect = Effect::None("every batch of applied entries is one write");
-const GO_PPROF: Effect = Effect::None("there is no Go runtime to profile");
 const ELECTIONS: Effect =
     Effect::None("a member that starts waits one election timeout, whatever the number of members");
 const ADDRESSES: Effect = Effect::None("listeners always have SO_REUSEADDR");
@@ -231,12 +230,12 @@ pub static FLAGS: &[Flag] = &[
     flag(Auth, "bcrypt-cost", Uint, "10", Used, "Cost of hashing passwords, from 4 to 31."),
     flag(Auth, "auth-token-ttl", Uint, "300", Used, "Seconds a simple token lives without use."),
 
-    flag(Monitoring, "enable-pprof", Bool, "false", GO_PPROF, "Profiling over HTTP. Without effect."),
+    flag(Monitoring, "enable-pprof", Bool, "false", Used, "Serve profiles on /debug/pprof/ (so does --log-level=debug)."),
     flag(Monitoring, "metrics", Text, "basic", Used, "'basic', or 'extensive' for histograms of gRPC latencies too."),
     flag(Monitoring, "listen-metrics-urls", Urls, "", Used, "Further addresses to serve /metrics and the health paths on."),
 
     flag(Logging, "logger", Text, "zap", Used, "Only 'zap', the name of the format."),
-    flag(Logging, "log-outputs", List, "default", Used, "Where lines go: 'stderr' (also 'default'), 'stdout', or paths of files."),
+    flag(Logging, "log-outputs", List, "default", Used, "Where lines go: 'stderr' (also 'default'), 'stdout', 'systemd/journal', or paths of files."),
     flag(Logging, "log-level", Text, "info", Used, "Least important level written: debug, info, warn, error, panic, fatal."),
     flag(Logging, "log-format", Text, "json", Used, "Shape of a line: json or console."),
     flag(Logging, "enable-log-rotation", Bool, "false", Used, "Rotate the one file of --log-outputs."),

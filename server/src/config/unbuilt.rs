@@ -5,7 +5,7 @@
 use super::error::Error;
 
 /// Flags refused when given a value other than their default, with the missing part.
-const FLAGS: &[(&str, &str)] = &[("enable-distributed-tracing", "OpenTelemetry export"), ("proxy", "the v2 proxy")];
+const FLAGS: &[(&str, &str)] = &[("proxy", "the v2 proxy")];
 
 /// Refuses a flag that was moved away from its default.
 pub fn check_flag(name: &str) -> Result<(), Error> {

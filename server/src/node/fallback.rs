@@ -21,6 +21,7 @@ use crate::dial::Dial;
 use crate::http::listener;
 use crate::metrics::Metrics;
 use crate::proxy::grpc;
+use crate::telemetry;
 
 /// Between two looks for the members' client URLs, and between two tries to get any.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -36,16 +37,21 @@ struct Cluster {
 }
 
 /// Runs a member, or a proxy if this is to be one.
-pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<Ended, Error> {
+pub async fn run(
+    config: Config,
+    metrics: Arc<Metrics>,
+    log: telemetry::Handle,
+    stop: CancellationToken,
+) -> Result<Ended, Error> {
     let falls_back = matches!(&config.discovery, Some(Discovery::Url(discovery)) if discovery.falls_back);
     if !falls_back {
-        return super::run(config, metrics, stop).await;
+        return super::run(config, metrics, log, stop).await;
     }
     let file = config.data_dir.join("proxy").join("cluster");
     let failed = |source| Error::Proxy { path: file.clone(), source };
     let peer_urls = match read(&file).map_err(failed)? {
         Some(cluster) => cluster.peer_urls,
-        None => match super::run(config.clone(), metrics, stop.clone()).await {
+        None => match super::run(config.clone(), metrics, log, stop.clone()).await {
             Err(Error::Bootstrap(bootstrap::Error::DiscoveryUrl(discovery_url::Error::Full { members, .. }))) => {
                 let peer_urls = peer_urls(&members);
                 tracing::warn!(?peer_urls, "discovery: cluster is full; falling back to a proxy of it");

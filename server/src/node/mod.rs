@@ -23,9 +23,12 @@ use crate::http::listener::{self, Listener};
 use crate::http::{admin, client, gateway, peer};
 use crate::last_words;
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::proxy::grpc;
 use crate::raft;
 use crate::store::{self, Store, Writer};
+use crate::telemetry;
+use crate::telemetry::traces::{self, Traces};
 use crate::traffic::Totals;
 use crate::wal::{self, Wal};
 use observers::{ApplyTimes, RaftTimes, WalTimes};
@@ -62,6 +65,8 @@ pub enum Error {
     #[error("cannot serve the JSON gateway")]
     Gateway(#[from] gateway::Error),
     #[error(transparent)]
+    Traces(#[from] traces::Error),
+    #[error(transparent)]
     Raft(#[from] raft::StartError),
     #[error("cannot keep in {} that this is a proxy", path.display())]
     Proxy { path: PathBuf, source: std::io::Error },
@@ -81,7 +86,12 @@ pub enum Ended {
 }
 
 /// Runs a member until `stop`, or until a part of it fails.
-pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<Ended, Error> {
+pub async fn run(
+    config: Config,
+    metrics: Arc<Metrics>,
+    log: telemetry::Handle,
+    stop: CancellationToken,
+) -> Result<Ended, Error> {
     let clock = clock::System::new();
     let folder = DataFolder::open(&config.data_dir)?;
     if folder.is_removed() && !config.force_new_cluster {
@@ -105,7 +115,8 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let authority = Authority::new(&auth::Settings::of(&config))?;
     let limits = client::Limits::of(&config);
     let member = client::Member::new(raft.clone(), store.clone(), authority, limits, folder.member().to_owned());
-    let running = Running::new(&config, member, lessor, metrics.clone(), observer);
+    let traces = config.tracing.as_ref().map(Traces::start).transpose()?;
+    let running = Running::new(&config, member, lessor, metrics.clone(), observer, traces.clone(), log);
 
     // Peers first: without them there is no quorum. Then metrics, so that a member that can't join can be observed.
     running.serve_peers(sockets.peers, &folder);
@@ -142,6 +153,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
             );
             running.serve_clients(sockets.clients, sockets.client_http, gateway_routes);
             tracing::info!("ready to serve client requests");
+            notify::ready();
             tokio::select! {
                 () = stop.cancelled() => Ended::Stopped,
                 ended = &mut failed => ended,
@@ -153,6 +165,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     }
     duties.cancel();
     running.stop().await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
     raft.shutdown().await;
     if !matches!(ended, Ended::Failed(_)) {
         if let Err(error) = wal.close().await {
@@ -339,6 +354,7 @@ struct Running {
     member: client::Member,
     lessor: Lessor,
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     observer: Arc<dyn raft::Observer>,
     access: admin::Access,
     watch: client::watch::Service,
@@ -357,6 +373,8 @@ impl Running {
         lessor: Lessor,
         metrics: Arc<Metrics>,
         observer: Arc<dyn raft::Observer>,
+        traces: Option<Traces>,
+        log: telemetry::Handle,
     ) -> Self {
         let stop = CancellationToken::new();
         let client_traffic = Arc::new(Totals::default());
@@ -365,6 +383,7 @@ impl Running {
             probe: Arc::new(member.clone()),
             metrics: metrics.clone(),
             request_timeout: config.request_timeout(),
+            debugged: config.can_be_debugged().then_some(log),
         };
         Self {
             watch: client::watch_service(config, &member, stop.clone()).timed(metrics.clone()),
@@ -373,6 +392,7 @@ impl Running {
             member,
             lessor,
             metrics,
+            traces,
             observer,
             access: admin::Access { origins: config.cors.clone(), hosts: config.host_whitelist.clone() },
             client_traffic,
@@ -413,6 +433,7 @@ impl Running {
             lessor: self.lessor.clone(),
             watch: self.watch.clone(),
             metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
         };
         let mut services = client::services(parts);
         let mut router = self.admin.client_router().merge(client::v2_members(self.member.clone()));

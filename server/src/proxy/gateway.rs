@@ -59,6 +59,7 @@ pub async fn run(arguments: Gateway) -> Result<(), Error> {
     }
     let endpoints: Vec<&str> = remotes.iter().map(|remote| remote.address.as_str()).collect();
     tracing::info!(?endpoints, address = %own, "ready to proxy client requests");
+    crate::notify::ready();
     let gateway = Arc::new(Members { remotes, retry_delay: arguments.retry_delay, turn: AtomicUsize::new(0) });
     let places = Arc::new(Semaphore::new(connections()));
     while let Ok(place) = places.clone().acquire_owned().await {

@@ -22,6 +22,7 @@ use super::transport::{Identity, Traffic, Transport};
 use super::types::{self, TypeConfig};
 use crate::position::Position;
 use crate::store::{self, Store, apply, auth::ROOT};
+use crate::telemetry::traces;
 use crate::wal::Wal;
 
 /// Entries that may be committed and not applied yet before new requests are refused; etcd's guard against overload.
@@ -132,6 +133,7 @@ impl Handle {
     /// A request that was handed to a leader is never proposed a second time, so an error other than `Refused`,
     /// `TooLarge` and `Overloaded` leaves open whether it took effect.
     pub async fn propose(&self, request: pb::InternalRaftRequest) -> Result<apply::Response, Error> {
+        let _span = traces::within("propose", Vec::new);
         self.0.propose(request).await
     }
 
@@ -148,6 +150,7 @@ impl Handle {
 
     /// After this the local store shows every write that was acknowledged anywhere before the call.
     pub async fn read_barrier(&self) -> Result<(), Error> {
+        let _span = traces::within("read_barrier", Vec::new);
         tokio::time::timeout(self.0.request_timeout, self.0.reads.barrier()).await.map_err(|_| Error::Timeout)?
     }
 

@@ -8,8 +8,16 @@ use tracing::{Event, Level};
 
 use crate::config::LogFormat;
 
-/// The line, with its end.
-pub(super) fn render(event: &Event<'_>, format: LogFormat, now: jiff::Timestamp) -> String {
+pub(super) struct Line {
+    /// etcd's name of it.
+    pub level: &'static str,
+    /// `folder/file:line`.
+    pub caller: String,
+    /// With its end.
+    pub text: String,
+}
+
+pub(super) fn render(event: &Event<'_>, format: LogFormat, now: jiff::Timestamp) -> Line {
     let mut fields = Fields::default();
     event.record(&mut fields);
     let metadata = event.metadata();
@@ -26,7 +34,7 @@ pub(super) fn render(event: &Event<'_>, format: LogFormat, now: jiff::Timestamp)
     match format {
         LogFormat::Json => {
             let _ = write!(line, r#"{{"level":"{level}","ts":"{time}","caller":"#);
-            push(&mut line, &Value::String(caller), "");
+            push(&mut line, &Value::String(caller.clone()), "");
             line.push_str(r#","msg":"#);
             push(&mut line, &Value::String(fields.message), "");
             for (name, value) in &fields.others {
@@ -47,7 +55,7 @@ pub(super) fn render(event: &Event<'_>, format: LogFormat, now: jiff::Timestamp)
         }
     }
     line.push('\n');
-    line
+    Line { level, caller, text: line }
 }
 
 /// The file with its folder, as etcd shows a caller.

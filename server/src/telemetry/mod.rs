@@ -9,8 +9,11 @@
 //!
 //! Lines of other crates are kept from level warn up, openraft's from level error.
 
+mod journal;
 mod line;
+pub mod profile;
 mod sink;
+pub mod traces;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -33,12 +36,14 @@ const REPEATING_TARGET: &str = "openraft";
 pub enum Error {
     #[error("cannot open {path} of --log-outputs")]
     Open { path: String, source: std::io::Error },
+    #[error("can't find journal ({} of --log-outputs=systemd/journal)", journal::SOCKET)]
+    Journal(#[source] std::io::Error),
     #[error("a log is already open in this process")]
     Twice,
 }
 
 /// Changes the level while the process runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Handle {
     level: Arc<AtomicU8>,
 }
@@ -61,6 +66,10 @@ pub fn log_panics() {
 }
 
 impl Handle {
+    pub fn level(&self) -> LogLevel {
+        decode(self.level.load(Ordering::Relaxed))
+    }
+
     pub fn set_level(&self, level: LogLevel) {
         self.level.store(encode(level), Ordering::Relaxed);
         tracing::callsite::rebuild_interest_cache();
@@ -105,6 +114,17 @@ fn encode(level: LogLevel) -> u8 {
     }
 }
 
+fn decode(level: u8) -> LogLevel {
+    match level {
+        0 => LogLevel::Debug,
+        1 => LogLevel::Info,
+        2 => LogLevel::Warn,
+        3 => LogLevel::Error,
+        4 => LogLevel::Panic,
+        _ => LogLevel::Fatal,
+    }
+}
+
 impl<S: Subscriber> Layer<S> for EtcdLayer {
     /// Decided once for each call site, until the level changes.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
@@ -125,9 +145,9 @@ impl<S: Subscriber> Layer<S> for EtcdLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let text = line::render(event, self.format, jiff::Timestamp::now());
+        let line = line::render(event, self.format, jiff::Timestamp::now());
         for sink in &self.sinks {
-            sink.write(text.as_bytes());
+            sink.write(&line);
         }
     }
 }

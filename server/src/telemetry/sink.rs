@@ -8,11 +8,14 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::Error;
+use super::journal::{self, Journal};
+use super::line::Line;
 use crate::config::{LogOutput, LogRotation};
 
 pub(super) enum Sink {
     Stderr,
     Stdout,
+    Journal(Journal),
     File(Mutex<RotatedFile>),
 }
 
@@ -21,6 +24,7 @@ impl Sink {
         Ok(match output {
             LogOutput::Stderr => Self::Stderr,
             LogOutput::Stdout => Self::Stdout,
+            LogOutput::Journal => Self::Journal(Journal::open(journal::SOCKET.as_ref()).map_err(Error::Journal)?),
             LogOutput::File(path) => {
                 let opened = RotatedFile::open(path, rotation);
                 let fail = |source| Error::Open { path: path.display().to_string(), source };
@@ -29,14 +33,17 @@ impl Sink {
         })
     }
 
-    pub(super) fn write(&self, line: &[u8]) {
+    pub(super) fn write(&self, line: &Line) {
+        let text = line.text.as_bytes();
         let _ = match self {
-            Self::Stderr => std::io::stderr().lock().write_all(line),
+            Self::Stderr => std::io::stderr().lock().write_all(text),
+            // As etcd.
+            Self::Journal(journal) => journal.write(line).or_else(|_| std::io::stderr().lock().write_all(text)),
             Self::Stdout => {
                 let mut out = std::io::stdout().lock();
-                out.write_all(line).and_then(|()| out.flush())
+                out.write_all(text).and_then(|()| out.flush())
             }
-            Self::File(file) => file.lock().write(line),
+            Self::File(file) => file.lock().write(text),
         };
     }
 }

@@ -69,6 +69,7 @@ fn check(member: Member, method: &str, path: &str) -> (u16, String, String) {
         probe: Arc::new(member),
         metrics: Arc::new(Metrics::new(false)),
         request_timeout: Duration::from_millis(20),
+        debugged: None,
     };
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -191,6 +192,7 @@ fn the_metrics_listener_has_no_version() {
         probe: Arc::new(Member::healthy()),
         metrics: Arc::new(Metrics::new(false)),
         request_timeout: Duration::from_secs(1),
+        debugged: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -1,10 +1,12 @@
-//! What operators and probes ask over HTTP: `/health`, `/livez`, `/readyz`, `/version`, `/metrics`, `/debug/vars`.
+//! What operators and probes ask over HTTP: `/health`, `/livez`, `/readyz`, `/version`, `/metrics`, `/debug/`.
 //!
 //! Paths, bodies and status codes are etcd's (`server/etcdserver/api/etcdhttp`): probes in manifests match on them.
 
 mod access;
 mod health;
 mod info;
+mod log_level;
+mod pprof;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,6 +24,7 @@ use tonic::body::Body;
 use tower::ServiceExt;
 
 use crate::metrics::Metrics;
+use crate::telemetry::Handle;
 
 pub use access::{Access, check as check_access};
 
@@ -76,22 +79,34 @@ pub struct Admin<P> {
     pub metrics: Arc<Metrics>,
     /// A read of `/health` that takes longer has failed.
     pub request_timeout: Duration,
+    /// Clients may have profiles, and set the level of this log.
+    pub debugged: Option<Handle>,
 }
 
 impl<P> Clone for Admin<P> {
     fn clone(&self) -> Self {
-        let Self { probe, metrics, request_timeout } = self;
-        Self { probe: Arc::clone(probe), metrics: Arc::clone(metrics), request_timeout: *request_timeout }
+        let Self { probe, metrics, request_timeout, debugged } = self;
+        Self {
+            probe: Arc::clone(probe),
+            metrics: Arc::clone(metrics),
+            request_timeout: *request_timeout,
+            debugged: debugged.clone(),
+        }
     }
 }
 
 impl<P: Probe> Admin<P> {
     /// For client listeners. Unknown paths are left to the caller; [`not_found`] is etcd's answer to them.
     pub fn client_router(&self) -> Router {
-        self.metrics_router()
+        let router = self
+            .metrics_router()
             .route("/version", any(info::version::<P>))
             .route("/debug/vars", any(info::vars::<P>))
-            .layer(axum::Extension(self.clone()))
+            .layer(axum::Extension(self.clone()));
+        match self.debugged.clone() {
+            Some(log) => router.merge(pprof::router()).merge(log_level::router(log)),
+            None => router,
+        }
     }
 
     /// For peer listeners.

@@ -1,4 +1,4 @@
-//! A call on its way through the counters of its method.
+//! A call on its way through the counters of its method, and its span.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::metrics::Rpc;
+use crate::telemetry::traces::Call;
 
 /// A call that began. Methods that don't exist have no counters.
 pub struct Counted {
@@ -19,15 +20,17 @@ pub struct Counted {
     started: Instant,
     /// A unary call that takes longer is logged.
     slow: Duration,
+    /// `None` where calls are not traced.
+    span: Option<Call>,
 }
 
 impl Counted {
-    pub fn start(rpc: Option<&Arc<Rpc>>, slow: Duration) -> Self {
+    pub fn start(rpc: Option<&Arc<Rpc>>, slow: Duration, span: Option<Call>) -> Self {
         if let Some(rpc) = rpc {
             rpc.started.inc();
             rpc.msg_received.inc();
         }
-        Self { rpc: rpc.cloned(), started: Instant::now(), slow }
+        Self { rpc: rpc.cloned(), started: Instant::now(), slow, span }
     }
 
     /// The call ended with this code.
@@ -41,6 +44,9 @@ impl Counted {
             if took > self.slow && !rpc.streams {
                 warn_of_slow(rpc, took, code);
             }
+        }
+        if let Some(span) = &self.span {
+            span.end(code);
         }
     }
 
@@ -131,7 +137,8 @@ mod tests {
     fn a_stream_that_the_client_leaves_counts_as_cancelled_and_only_then() {
         let metrics = Metrics::new(false);
         let open = http_body_util::StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Status>>());
-        let response = Counted::start(metrics.rpcs.get(WATCH), Duration::MAX).answered(Response::new(Body::new(open)));
+        let counted = Counted::start(metrics.rpcs.get(WATCH), Duration::MAX, None);
+        let response = counted.answered(Response::new(Body::new(open)));
         assert!(!handled(&metrics, "OK") && !handled(&metrics, "Canceled"));
         drop(response);
         assert!(handled(&metrics, "Canceled"));
@@ -144,7 +151,7 @@ mod tests {
         Status::unavailable("gone").add_header(&mut trailers).unwrap();
         let body = http_body_util::Empty::<Bytes>::new().with_trailers(std::future::ready(Some(Ok(trailers))));
         let response = Response::new(Body::new(body));
-        let answered = Counted::start(metrics.rpcs.get(WATCH), Duration::MAX).answered(response);
+        let answered = Counted::start(metrics.rpcs.get(WATCH), Duration::MAX, None).answered(response);
         answered.into_body().collect().await.unwrap();
         assert!(handled(&metrics, "Unavailable") && !handled(&metrics, "Canceled"));
     }

@@ -1,5 +1,6 @@
 //! The KV service.
 
+use opentelemetry::KeyValue;
 use quorate_proto::served::etcdserverpb as pb;
 use quorate_proto::served::etcdserverpb::kv_server::Kv;
 use tonic::{Request, Response, Status};
@@ -12,6 +13,7 @@ use crate::http::status;
 use crate::operation::Operation;
 use crate::store::apply;
 use crate::store::auth::{Caller, Registry};
+use crate::telemetry::traces;
 
 /// A range that may return more pairs than this is read on a thread of its own, not on the one that serves everybody.
 const INLINE_RANGE_KEYS: i64 = 1000;
@@ -82,6 +84,25 @@ fn mismatch() -> Status {
     Status::internal("etcdserver: the reply does not belong to the request")
 }
 
+/// etcd's attributes but for the keys.
+fn of_range(request: &pb::RangeRequest) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("rev", request.revision),
+        KeyValue::new("limit", request.limit),
+        KeyValue::new("count_only", request.count_only),
+        KeyValue::new("keys_only", request.keys_only),
+    ]
+}
+
+fn of_txn(request: &pb::TxnRequest) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("compare_len", request.compare.len() as i64),
+        KeyValue::new("success_len", request.success.len() as i64),
+        KeyValue::new("failure_len", request.failure.len() as i64),
+        KeyValue::new("read_only", kv_check::is_read_only(request)),
+    ]
+}
+
 #[tonic::async_trait]
 impl Kv for Service {
     type RangeStreamStream = range_stream::Chunks;
@@ -89,6 +110,7 @@ impl Kv for Service {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         let (credentials, request) = Credentials::split(request);
         kv_check::range(&request)?;
+        let _span = traces::within("range", || of_range(&request));
         if !request.serializable && self.member.raft().is_learner() {
             return Err(status::not_for_learner());
         }
@@ -105,6 +127,7 @@ impl Kv for Service {
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
         let (credentials, request) = Credentials::split(request);
         kv_check::range_stream(&request)?;
+        let _span = traces::within("range_streaming", || of_range(&request));
         if !request.serializable {
             self.member.raft().read_barrier().await.map_err(status::raft)?;
         }
@@ -116,6 +139,7 @@ impl Kv for Service {
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
         let (credentials, request) = Credentials::split(request);
         kv_check::put(&request)?;
+        let _span = traces::within("put", Vec::new);
         self.member.check_quota(quota::put(&request)).await?;
         let request = pb::InternalRaftRequest { put: Some(request), ..Default::default() };
         let response = self.member.propose(&credentials, request).await?;
@@ -130,6 +154,7 @@ impl Kv for Service {
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
         let (credentials, request) = Credentials::split(request);
         kv_check::delete_range(&request)?;
+        let _span = traces::within("delete_range", Vec::new);
         let request = pb::InternalRaftRequest { delete_range: Some(request), ..Default::default() };
         let response = self.member.propose(&credentials, request).await?;
         let apply::Response::DeleteRange(mut response) = response else { return Err(mismatch()) };
@@ -140,6 +165,7 @@ impl Kv for Service {
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
         let (credentials, request) = Credentials::split(request);
         kv_check::txn(&request, self.member.limits().max_txn_ops)?;
+        let _span = traces::within("txn", || of_txn(&request));
         let mut response = if kv_check::is_read_only(&request) {
             let shown = reads::describe_txn(&request);
             let read = self.permitted_read_txn(&credentials, request);
@@ -160,6 +186,9 @@ impl Kv for Service {
         request: Request<pb::CompactionRequest>,
     ) -> Result<Response<pb::CompactionResponse>, Status> {
         let (credentials, request) = Credentials::split(request);
+        let _span = traces::within("compact", || {
+            vec![KeyValue::new("is_physical", request.physical), KeyValue::new("rev", request.revision)]
+        });
         let internal = pb::InternalRaftRequest { compaction: Some(request), ..Default::default() };
         let response = self.member.propose(&credentials, internal).await?;
         let apply::Response::Compaction(mut response) = response else { return Err(mismatch()) };

@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
+use opentelemetry::context::FutureExt as _;
 use quorate_proto::health::health_server::HealthServer;
 use quorate_proto::served::etcdserverpb::auth_server::AuthServer;
 use quorate_proto::served::etcdserverpb::cluster_server::ClusterServer;
@@ -26,6 +27,7 @@ use super::{auth, cluster, concurrency, counted::Counted, health, kv, large_rang
 use crate::duty::Lessor;
 use crate::http::{admin, status};
 use crate::metrics::Metrics;
+use crate::telemetry::traces::{Call, Traces};
 
 /// A request beyond `--max-request-bytes` by more than this is refused before it is decoded; etcd's allowance.
 const OVERHEAD_BYTES: usize = 512 << 10;
@@ -35,6 +37,7 @@ pub struct Parts {
     pub lessor: Lessor,
     pub watch: watch::Service,
     pub metrics: Arc<Metrics>,
+    pub traces: Option<Traces>,
 }
 
 /// gRPC by the path's service name, everything else to plain HTTP. Cheap to clone.
@@ -42,6 +45,7 @@ pub struct Parts {
 pub struct Services {
     member: Member,
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     kv: KvServer<kv::Service>,
     watch: WatchServer<watch::Service>,
     lease: LeaseServer<lease::Service>,
@@ -57,7 +61,7 @@ pub struct Services {
 
 /// Without plain HTTP; see [`Services::with_http`].
 pub fn services(parts: Parts) -> Services {
-    let Parts { member, lessor, watch, metrics } = parts;
+    let Parts { member, lessor, watch, metrics, traces } = parts;
     let reads = Reads::new(metrics.clone(), member.limits().slow_read);
     let limit = message_limit_bytes(&member);
     macro_rules! bounded {
@@ -72,6 +76,7 @@ pub fn services(parts: Parts) -> Services {
     });
     Services {
         metrics,
+        traces,
         kv: bounded!(KvServer, kv::Service::new(member.clone(), reads)),
         watch: bounded!(WatchServer, watch),
         lease: bounded!(LeaseServer, lease::Service::new(member.clone(), lessor)),
@@ -122,7 +127,10 @@ impl Services {
     {
         let path = request.uri().path();
         let rpc = self.metrics.rpcs.get(path);
-        let counted = Counted::start(rpc, self.member.limits().slow_call);
+        // What names no method gets no span: callers must not make up names.
+        let span = self.traces.as_ref().filter(|_| rpc.is_some()).map(|traces| traces.call(path, request.headers()));
+        let context = span.as_ref().map(Call::context);
+        let counted = Counted::start(rpc, self.member.limits().slow_call, span);
         let admitted = self.count_version(request.headers(), rpc.is_some_and(|rpc| rpc.streams));
         if let Err(refused) = admitted.and_then(|()| self.admit(path, request.headers())) {
             counted.handled(refused.code());
@@ -143,6 +151,10 @@ impl Services {
                 let refused = Status::unimplemented(format!("unknown service {}", service.unwrap_or_default()));
                 return Box::pin(std::future::ready(Ok(refused.into_http())));
             }
+        };
+        let answer = match context {
+            Some(context) => answer.with_context(context).boxed(),
+            None => answer,
         };
         Box::pin(async move {
             let response = answer.await?;

@@ -122,6 +122,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     }
     let endpoints: Vec<String> = front.upstream.endpoints().iter().map(ToString::to_string).collect();
     tracing::info!(address = url::join(&listen), ?endpoints, "started gRPC proxy");
+    crate::notify::ready();
     stop.cancelled().await;
     tasks.close();
     tasks.wait().await;
@@ -137,7 +138,7 @@ async fn options(arguments: &GrpcProxy) -> Result<Options, Error> {
         tracing::warn!(prefix, "--experimental-leasing-prefix has no effect: this proxy caches nothing");
     }
     if arguments.enable_pprof {
-        tracing::warn!("--enable-pprof has no effect: there is no Go runtime to profile");
+        tracing::warn!("--enable-pprof has no effect: members have profiles, the proxy has none");
     }
     let (found, tls) = (endpoints(arguments).await?, connector(arguments)?);
     let is_secured = tls.is_asked_for;
