@@ -327,6 +327,7 @@ struct Running {
     metrics: Arc<Metrics>,
     observer: Arc<dyn raft::Observer>,
     access: admin::Access,
+    rests_on_defrag: bool,
     watch: client::watch::Service,
     admin: admin::Admin<client::Member>,
     /// Places for client connections.
@@ -360,6 +361,7 @@ impl Running {
             lessor,
             metrics,
             observer,
+            rests_on_defrag: config.feature_gates.enabled(Gate::StopGrpcServiceOnDefrag),
             access: admin::Access { origins: config.cors.clone(), hosts: config.host_whitelist.clone() },
             client_traffic,
             stop,
@@ -400,6 +402,7 @@ impl Running {
             lessor: self.lessor.clone(),
             watch: self.watch.clone(),
             metrics: self.metrics.clone(),
+            rests_on_defrag: self.rests_on_defrag,
         };
         let mut services = client::services(parts);
         let mut router = self.admin.client_router().merge(client::v2_members(self.member.clone()));

@@ -1,12 +1,14 @@
 //! `InitialCorruptCheck`: a member that comes back compares itself with the others before it serves clients.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::judge::Verdict;
 use super::members::{Comparison, Error, Members};
 
 /// Between two looks for members that could not be compared with yet.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Between two looks for the member that would decide which of two is right.
+const DECIDE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Returns when this member may serve; never when its data differs, as the member then ends.
 ///
@@ -36,7 +38,16 @@ pub async fn compare_before_serving(members: &Members) {
 
 /// Those that are left to compare with.
 async fn compare(members: &Members) -> Result<Vec<u64>, Error> {
-    let comparison = members.compare_now().await?;
+    // Members that start at the same time are late by a little.
+    let late = Instant::now() + members.raft.request_timeout();
+    let comparison = loop {
+        let comparison = members.compare_now().await?;
+        let is_decided = comparison.verdict() != Verdict::NoMajority || comparison.not_compared.is_empty();
+        if is_decided || Instant::now() > late {
+            break comparison;
+        }
+        tokio::time::sleep(DECIDE_AGAIN).await;
+    };
     comparison.log_not_compared();
     heed(members, &comparison).await;
     Ok(comparison.not_compared.into_iter().map(|(member, _)| member).collect())
