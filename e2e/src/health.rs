@@ -18,17 +18,33 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<(u16, String), Error
     send("GET", address, path).await
 }
 
-/// Status code and body of a request without a body.
-pub async fn send(method: &str, address: SocketAddr, path: &str) -> Result<(u16, String), Error> {
-    let what = format!("{method} http://{address}{path}");
-    let too_late = || Error::TooLate { what: what.clone(), waited_ms: LIMIT.as_millis(), last: "no answer".into() };
-    tokio::time::timeout(LIMIT, exchange(method, address, path, &what)).await.map_err(|_| too_late())?
+/// As [`get`], with a body, as etcd's members ask each other for hashes.
+pub async fn get_with(address: SocketAddr, path: &str, body: &str) -> Result<(u16, String), Error> {
+    send_with("GET", address, path, body).await
 }
 
-async fn exchange(method: &str, address: SocketAddr, path: &str, what: &str) -> Result<(u16, String), Error> {
+/// Status code and body of a request without a body.
+pub async fn send(method: &str, address: SocketAddr, path: &str) -> Result<(u16, String), Error> {
+    send_with(method, address, path, "").await
+}
+
+async fn send_with(method: &str, address: SocketAddr, path: &str, body: &str) -> Result<(u16, String), Error> {
+    let what = format!("{method} http://{address}{path}");
+    let too_late = || Error::TooLate { what: what.clone(), waited_ms: LIMIT.as_millis(), last: "no answer".into() };
+    tokio::time::timeout(LIMIT, exchange(method, address, path, body, &what)).await.map_err(|_| too_late())?
+}
+
+async fn exchange(
+    method: &str,
+    address: SocketAddr,
+    path: &str,
+    body: &str,
+    what: &str,
+) -> Result<(u16, String), Error> {
     let mut stream = TcpStream::connect(address).await.map_err(Error::io(what))?;
     // The older version's answers are in one piece.
-    let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{length}\r\n{body}");
     stream.write_all(request.as_bytes()).await.map_err(Error::io(what))?;
     let mut answer = Vec::new();
     let mut stream = stream.take(ANSWER_LIMIT_BYTES);

@@ -1,6 +1,7 @@
 //! Connections that this server opens, plain or with TLS as the address says.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use quorate_tls::client::{Connector, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// How addresses of https are connected to; those of http need nothing.
 #[derive(Clone, Default)]
@@ -21,11 +22,18 @@ pub struct Dial {
     tls: Option<Arc<Connector>>,
     /// An HTTP proxy on the way.
     proxy: Option<Uri>,
+    /// This machine's address that connections come from; `None`: the system chooses.
+    local: Option<IpAddr>,
 }
 
 impl Dial {
     pub fn new(tls: Connector) -> Self {
-        Self { tls: Some(Arc::new(tls)), proxy: None }
+        Self { tls: Some(Arc::new(tls)), ..Self::default() }
+    }
+
+    /// Connections come from this address of the machine.
+    pub fn from_address(self, local: Option<IpAddr>) -> Self {
+        Self { local, ..self }
     }
 
     /// By way of an HTTP proxy, where there is one: it is told whole addresses, or asked for a tunnel where TLS follows.
@@ -42,9 +50,9 @@ impl Dial {
     pub async fn connect(&self, uri: &Uri, default_port: u16) -> io::Result<Stream> {
         let is_secured = uri.scheme_str() == Some("https");
         let stream = match &self.proxy {
-            Some(proxy) if is_secured => tunnel(proxy, uri).await?,
-            Some(proxy) => return Ok(Stream::Proxied(connect(proxy, DEFAULT_PROXY_PORT).await?)),
-            None => connect(uri, default_port).await?,
+            Some(proxy) if is_secured => tunnel(proxy, uri, self.local).await?,
+            Some(proxy) => return Ok(Stream::Proxied(connect(proxy, DEFAULT_PROXY_PORT, self.local).await?)),
+            None => connect(uri, default_port, self.local).await?,
         };
         let host = host(uri);
         match (uri.scheme_str(), &self.tls) {
@@ -63,15 +71,34 @@ fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-async fn connect(uri: &Uri, default_port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host(uri), uri.port_u16().unwrap_or(default_port))).await?;
+async fn connect(uri: &Uri, default_port: u16, local: Option<IpAddr>) -> io::Result<TcpStream> {
+    let target = (host(uri), uri.port_u16().unwrap_or(default_port));
+    let stream = match local {
+        Some(local) => connect_from(local, target).await?,
+        None => TcpStream::connect(target).await?,
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-async fn tunnel(proxy: &Uri, target: &Uri) -> io::Result<TcpStream> {
-    let to_proxy =
-        tower::service_fn(|proxy: Uri| async move { connect(&proxy, DEFAULT_PROXY_PORT).await.map(TokioIo::new) });
+/// Tries the target's addresses that are of the same kind.
+async fn connect_from(local: IpAddr, target: (&str, u16)) -> io::Result<TcpStream> {
+    let mut failure = io::Error::other(format!("{} has no address that {local} could connect to", target.0));
+    for address in tokio::net::lookup_host(target).await?.filter(|address| address.is_ipv4() == local.is_ipv4()) {
+        let socket = if local.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind((local, 0).into())?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn tunnel(proxy: &Uri, target: &Uri, local: Option<IpAddr>) -> io::Result<TcpStream> {
+    let to_proxy = tower::service_fn(move |proxy: Uri| async move {
+        connect(&proxy, DEFAULT_PROXY_PORT, local).await.map(TokioIo::new)
+    });
     let mut tunnel = Tunnel::new(proxy.clone(), to_proxy);
     match tower::Service::call(&mut tunnel, target.clone()).await {
         Ok(stream) => Ok(stream.into_inner()),
@@ -167,5 +194,25 @@ impl AsyncWrite for Stream {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_come_from_the_address_that_was_chosen() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        for local in ["127.0.0.2", "127.0.0.3"].map(|local| local.parse::<IpAddr>().unwrap()) {
+            let dial = Dial::default().from_address(Some(local));
+            let (opened, accepted) = tokio::join!(dial.connect(&target, 80), listener.accept());
+            drop(opened.unwrap());
+            assert_eq!(accepted.unwrap().1.ip(), local);
+        }
+        let other = Dial::default().from_address(Some("::1".parse().unwrap()));
+        let refused = other.connect(&target, 80).await.err().unwrap();
+        assert!(refused.to_string().contains("127.0.0.1 has no address that ::1 could connect to"), "{refused}");
     }
 }

@@ -59,6 +59,7 @@ const PEER_PATHS: &[&str] = &[
     "/leases",
     "/leases/internal",
     "/members",
+    "/members/hashkv",
     "/members/promote/1",
     "/metrics",
     "/raft",

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is its report")]
 
 mod cluster;
+mod corruption;
 mod damage;
 mod debugging;
 mod discovery;

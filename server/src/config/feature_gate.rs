@@ -52,6 +52,23 @@ impl Gate {
         if self.default() { Stage::Beta } else { Stage::Alpha }
     }
 
+    /// Why it makes no difference here which way the gate stands; `None` where it does.
+    pub fn no_effect(self) -> Option<&'static str> {
+        match self {
+            Self::CompactHashCheck
+            | Self::InitialCorruptCheck
+            | Self::SetMemberLocalAddr
+            | Self::StopGrpcServiceOnDefrag => None,
+            Self::FastLeaseKeepAlive => Some("a leader always renews leases at once"),
+            Self::LeaseCheckpoint => Some("the remaining times of long leases are always recorded"),
+            Self::LeaseCheckpointPersist => Some("the remaining times of long leases are always kept on disk"),
+            Self::PriorityRequest => Some("no request overtakes another here"),
+            Self::TxnModeWriteWithSharedBuffer => {
+                Some("it is about bbolt's transactions, and RocksDB holds the data here")
+            }
+        }
+    }
+
     /// etcd turns its beta gates on and its alpha gates off.
     pub fn default(self) -> bool {
         matches!(self, Self::FastLeaseKeepAlive | Self::TxnModeWriteWithSharedBuffer)

@@ -71,7 +71,6 @@ pub enum Notice {
     QuotaDisabled {
         bytes: i64,
     },
-    CheckpointWithoutPersist,
 }
 
 impl Notice {
@@ -128,9 +127,6 @@ impl Notice {
             Self::QuotaDisabled { bytes } => {
                 tracing::info!("quota-size-bytes" = bytes, "disabled backend quota")
             }
-            Self::CheckpointWithoutPersist => tracing::warn!(
-                "lease checkpoints are enabled without persistence; consider the feature gate LeaseCheckpointPersist"
-            ),
         }
     }
 }

@@ -358,10 +358,13 @@ fn gates(r: &mut Reader) -> Result<FeatureGates, Error> {
             gates.set(*gate, *on);
         }
     }
-    match (gates.enabled(Gate::LeaseCheckpoint), gates.enabled(Gate::LeaseCheckpointPersist)) {
-        (false, true) => return Err(Error::CheckpointPersist),
-        (true, false) => r.notices.push(Notice::CheckpointWithoutPersist),
-        _ => {}
+    if gates.enabled(Gate::LeaseCheckpointPersist) && !gates.enabled(Gate::LeaseCheckpoint) {
+        return Err(Error::CheckpointPersist);
+    }
+    for gate in Gate::ALL.into_iter().filter(|gate| gates.enabled(*gate) != gate.default()) {
+        if let Some(reason) = gate.no_effect() {
+            r.notices.push(Notice::NoEffect { flag: format!("feature-gates={}", gate.name()), reason });
+        }
     }
     Ok(gates)
 }

@@ -254,3 +254,21 @@ fn log_flags_are_resolved() {
         }
     );
 }
+
+#[test]
+fn gates_without_effect_are_told_when_they_are_moved() {
+    let told = |args: &[&str]| -> Vec<String> {
+        let flag = |notice| match notice {
+            Notice::NoEffect { flag, .. } => flag.strip_prefix("feature-gates=").map(str::to_owned),
+            _ => None,
+        };
+        notices(args).into_iter().filter_map(flag).collect()
+    };
+    assert_eq!(told(&[]), Vec::<String>::new());
+    assert_eq!(told(&["--feature-gates=PriorityRequest=false,FastLeaseKeepAlive=true"]), Vec::<String>::new());
+    assert_eq!(told(&["--feature-gates=InitialCorruptCheck=true"]), Vec::<String>::new());
+    let alpha = ["LeaseCheckpoint", "LeaseCheckpointPersist", "PriorityRequest"];
+    assert_eq!(told(&["--feature-gates=AllAlpha=true"]), alpha);
+    assert_eq!(told(&["--feature-gates=AllBeta=false"]), ["FastLeaseKeepAlive", "TxnModeWriteWithSharedBuffer"]);
+    assert_eq!(told(&["--experimental-enable-lease-checkpoint=true"]), ["LeaseCheckpoint"]);
+}

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bootstrap::{self, Identified};
 use crate::clock;
-use crate::config::{Config, Url};
+use crate::config::{Config, Gate, Url};
 use crate::data_folder::{self, DataFolder};
 use crate::dial::Dial;
 use crate::duty::{self, Lessor};
@@ -105,7 +105,7 @@ pub async fn run(
     let Some(parts) = open(&config, &folder, &metrics, &security.to_peers, &stop).await? else {
         return Ok(Ended::Stopped);
     };
-    let Opened { wal, store, mut writer, identified } = parts;
+    let Opened { wal, store, mut writer, identified, was_here } = parts;
     writer.observe(Arc::new(ApplyTimes(metrics.clone())));
 
     let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id, config.warning_apply_duration));
@@ -123,7 +123,19 @@ pub async fn run(
     running.serve_metrics(sockets.metrics);
     let duties = running.start_duties(&config, security.to_peers.clone());
 
-    let published = duty::publish_attributes(&raft, &store, &config.name, texts(&config.advertise_client_urls));
+    let client_urls = texts(&config.advertise_client_urls);
+    let published = async {
+        duty::publish_attributes(&raft, &store, &config.name, client_urls.clone()).await;
+        tracing::info!(
+            local_member_id = format!("{:x}", identified.member_id),
+            local_member_attributes = format!("{{Name:{} ClientURLs:{client_urls:?}}}", config.name),
+            cluster_id = format!("{:x}", identified.cluster_id),
+            "published local member to cluster through raft"
+        );
+        if was_here && config.feature_gates.enabled(Gate::InitialCorruptCheck) {
+            duty::compare_before_serving(&duty::Members { raft: raft.clone(), store: store.clone() }).await;
+        }
+    };
     let mut wal_failed = wal.failed();
     let failed = async {
         tokio::select! {
@@ -144,13 +156,6 @@ pub async fn run(
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            tracing::info!(
-                local_member_id = format!("{:x}", identified.member_id),
-                local_member_attributes =
-                    format!("{{Name:{} ClientURLs:{:?}}}", config.name, texts(&config.advertise_client_urls)),
-                cluster_id = format!("{:x}", identified.cluster_id),
-                "published local member to cluster through raft"
-            );
             running.serve_clients(sockets.clients, sockets.client_http, gateway_routes);
             tracing::info!("ready to serve client requests");
             notify::ready();
@@ -192,6 +197,8 @@ struct Opened {
     store: Store,
     writer: Writer,
     identified: Identified,
+    /// It has run before.
+    was_here: bool,
 }
 
 /// Opens log and store, or makes them for a member that begins. `None`: it was stopped before it knew the others.
@@ -211,6 +218,7 @@ async fn open(
     let store_options = store::Options {
         compaction_batch_rows: config.compaction_batch_limit,
         compaction_pause: config.compaction_sleep_interval,
+        compaction_hashes: config.feature_gates.enabled(Gate::CompactHashCheck),
         ..store::Options::default()
     };
     bootstrap::import(folder, &wal_dir, &wal_options)?;
@@ -232,7 +240,7 @@ async fn open(
             applied_index = store.applied().index,
             "restarting local member"
         );
-        return Ok(Some(Opened { wal, store, writer, identified }));
+        return Ok(Some(Opened { wal, store, writer, identified, was_here: true }));
     }
     let (store, writer) = open_store(&folder.store(), store_options).await?;
     // A new member's store is empty: this was another's, or its log is lost, and with it what it voted and acknowledged.
@@ -250,7 +258,7 @@ async fn open(
         cluster_id = format!("{:x}", identified.cluster_id),
         "starting local member"
     );
-    Ok(Some(Opened { wal, store, writer, identified }))
+    Ok(Some(Opened { wal, store, writer, identified, was_here: false }))
 }
 
 /// Gives back what lies free in the store, if it is at least the threshold.
@@ -357,6 +365,7 @@ struct Running {
     traces: Option<Traces>,
     observer: Arc<dyn raft::Observer>,
     access: admin::Access,
+    rests_on_defrag: bool,
     watch: client::watch::Service,
     admin: admin::Admin<client::Member>,
     /// Places for client connections.
@@ -394,6 +403,7 @@ impl Running {
             metrics,
             traces,
             observer,
+            rests_on_defrag: config.feature_gates.enabled(Gate::StopGrpcServiceOnDefrag),
             access: admin::Access { origins: config.cors.clone(), hosts: config.host_whitelist.clone() },
             client_traffic,
             stop,
@@ -404,6 +414,7 @@ impl Running {
     fn serve_peers(&self, listeners: Vec<Listener>, folder: &DataFolder) {
         let service = peer::Service {
             raft: self.member.raft().clone(),
+            store: self.member.store().clone(),
             lessor: self.lessor.clone(),
             snapshot_dir: folder.member().to_owned(),
         };
@@ -434,6 +445,7 @@ impl Running {
             watch: self.watch.clone(),
             metrics: self.metrics.clone(),
             traces: self.traces.clone(),
+            rests_on_defrag: self.rests_on_defrag,
         };
         let mut services = client::services(parts);
         let mut router = self.admin.client_router().merge(client::v2_members(self.member.clone()));
@@ -465,13 +477,18 @@ impl Running {
         let (raft, store) = (self.member.raft().clone(), self.member.store().clone());
         let version = duty::settle_cluster_version(raft.clone(), store.clone(), dial.clone());
         let downgrade = duty::end_downgrade(raft.clone(), store.clone(), dial, config.downgrade_check_time);
-        let compaction = duty::compact_periodically(raft, store, config.auto_compaction);
+        let compaction = duty::compact_periodically(raft.clone(), store.clone(), config.auto_compaction);
+        let members = duty::Members { raft, store };
+        let corruption = duty::compare_periodically(members.clone(), config.corrupt_check_time);
+        let checks_compactions = config.feature_gates.enabled(Gate::CompactHashCheck);
+        let compactions =
+            duty::compare_compactions(members, checks_compactions.then_some(config.compact_hash_check_time));
         let stopped = stop.clone();
         let member = self.member.clone();
         self.tasks.spawn(async move {
             let tokens = member.authority().sweep(member.store());
             tokio::select! {
-                () = async { futures::join!(version, downgrade, compaction, tokens); } => {}
+                () = async { futures::join!(version, downgrade, compaction, corruption, compactions, tokens); } => {}
                 () = stopped.cancelled() => {}
             }
         });

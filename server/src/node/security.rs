@@ -1,12 +1,13 @@
 //! Certificates of the listeners and of the connections to other members, by etcd's rules for which flags need which.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quorate_tls::protocol::Protocol;
 use quorate_tls::{Allowed, client, self_signed, server};
 
-use crate::config::{Config, Tls, TlsVersion, Url};
+use crate::config::{Config, Gate, Tls, TlsVersion, Url};
 use crate::dial::Dial;
 use crate::http::listener::{Endpoint, Secured};
 
@@ -134,10 +135,27 @@ fn to_peers(config: &Config, pair: Option<Pair>, protocol: Protocol) -> Result<D
         protocol,
     });
     match connector {
-        Ok(connector) => Ok(Dial::new(connector)),
+        Ok(connector) => Ok(Dial::new(connector).from_address(local_address(config))),
         Err(error) if is_configured => Err(error.into()),
-        Err(_) => Ok(Dial::default()),
+        Err(_) => Ok(Dial::default().from_address(local_address(config))),
     }
+}
+
+/// With `SetMemberLocalAddr` the other members are called from the first address that they are told to call; etcd's rule.
+fn local_address(config: &Config) -> Option<IpAddr> {
+    if !config.feature_gates.enabled(Gate::SetMemberLocalAddr) {
+        return None;
+    }
+    let hosts = config.advertise_peer_urls.iter().map(|url| url.host().trim_matches(['[', ']']));
+    let mut addresses = hosts.filter_map(|host| host.parse::<IpAddr>().ok());
+    let found = addresses.find(|address| !address.is_loopback() && !address.is_unspecified());
+    match found {
+        Some(address) => tracing::info!(%address, "setting member localAddr"),
+        None => tracing::warn!(
+            "unable to set a member local address: no host of --initial-advertise-peer-urls is an address that is not a loopback"
+        ),
+    }
+    found
 }
 
 fn allowed(tls: &Tls) -> Allowed {

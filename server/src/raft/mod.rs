@@ -12,6 +12,7 @@ mod acknowledged;
 mod contact;
 mod forward;
 mod handle;
+mod hash;
 mod log_store;
 mod membership;
 mod network;

@@ -107,6 +107,11 @@ impl Store {
         kv::hash::hash_kv(&self.shared, revision)
     }
 
+    /// Hashes of the last compactions, newest first; see [`Options::compaction_hashes`].
+    pub fn compaction_hashes(&self) -> Vec<HashKv> {
+        self.shared.compaction_hashes.lock().iter().rev().copied().collect()
+    }
+
     /// A hash of everything the entries decide: keys, leases, members, alarms.
     pub fn hash(&self) -> Result<u32, Error> {
         kv::hash::hash(&self.shared)

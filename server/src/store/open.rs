@@ -28,6 +28,7 @@ pub(super) fn restore(backend: Arc<dyn Backend>) -> Result<State, Error> {
     restore_keys(&mut state, &*backend)?;
     restore_cluster(&mut state, &*backend)?;
     restore_auth(&mut state, &*backend)?;
+    state.partly_compacted = state.finished < state.compacted;
     // The last writes may be gone from the history: tombstones that compaction dropped.
     state.revision = state.revision.max(state.compacted).max(facts.map_or(1, |facts| facts.revision));
     state.count_rows(0);

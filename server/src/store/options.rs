@@ -17,6 +17,8 @@ pub struct Options {
     pub compaction_batch_rows: usize,
     /// Pause between two steps of a compaction.
     pub compaction_pause: Duration,
+    /// Keep a hash of every compaction: each reads the whole history once, and none is skipped in favour of a later one.
+    pub compaction_hashes: bool,
     /// Bounds of what watchers cost.
     pub watch: watch::Options,
 }
@@ -30,6 +32,7 @@ impl Default for Options {
             // etcd's --compaction-batch-limit and --compaction-sleep-interval.
             compaction_batch_rows: 1000,
             compaction_pause: Duration::from_millis(10),
+            compaction_hashes: false,
             watch: watch::Options::default(),
         }
     }

@@ -1,8 +1,11 @@
 //! What every handle of one store shares.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -11,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     auth::{Registry, Tokens},
+    kv::hash::HashKv,
     options::Options,
     size::Size,
     snapshot::folder::Folder,
@@ -29,6 +33,8 @@ pub(super) struct Shared {
     pub tokens: Arc<Tokens>,
     /// Known to be on disk.
     pub flushed: Mutex<Position>,
+    /// Of the last compactions, oldest first.
+    pub compaction_hashes: Mutex<VecDeque<HashKv>>,
     /// [`State::finished`], to wait on.
     pub finished: watch::Sender<i64>,
     pub options: Options,
@@ -46,6 +52,7 @@ impl Shared {
             auth: ArcSwap::new(state.auth.clone()),
             tokens: state.tokens.clone(),
             flushed: Mutex::new(state.applied),
+            compaction_hashes: Mutex::default(),
             finished: watch::Sender::new(state.finished),
             state: RwLock::new(state),
             options,

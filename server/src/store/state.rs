@@ -1,5 +1,6 @@
 //! What the store knows in memory, and the named facts it keeps beside the rows.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +27,10 @@ pub(super) struct State {
     pub compacted: i64,
     /// The compaction whose rows are all gone.
     pub finished: i64,
+    /// Of those that follow it, the last [`COMPACTIONS_WAITING`].
+    pub compactions: VecDeque<i64>,
+    /// Some rows of the next one may be gone already.
+    pub partly_compacted: bool,
     pub applied: Position,
     pub membership: Option<(Position, Bytes)>,
     pub leases: Leases,
@@ -44,6 +49,9 @@ pub(super) struct State {
 /// What etcd answers as compact revision before the first compaction.
 pub const NEVER_COMPACTED: i64 = -1;
 
+/// Compactions of which each is carried out by itself where their hashes are kept; older ones are by the next.
+const COMPACTIONS_WAITING: usize = 10;
+
 impl State {
     pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
         Self {
@@ -52,6 +60,8 @@ impl State {
             revision: 1,
             compacted: NEVER_COMPACTED,
             finished: NEVER_COMPACTED,
+            compactions: VecDeque::new(),
+            partly_compacted: false,
             applied: Position::default(),
             membership: None,
             leases: Leases::default(),
@@ -72,6 +82,15 @@ impl State {
             _ if revision < self.compacted => Err(Refusal::Compacted),
             _ => Ok(()),
         }
+    }
+
+    /// Reads below `revision` end; the rows go later.
+    pub(super) fn compact(&mut self, revision: i64) {
+        self.compacted = revision;
+        if self.compactions.len() == COMPACTIONS_WAITING {
+            self.compactions.pop_front();
+        }
+        self.compactions.push_back(revision);
     }
 
     /// Takes a change of the rows into the sizes.

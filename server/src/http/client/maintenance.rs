@@ -6,6 +6,7 @@ use quorate_proto::served::etcdserverpb::maintenance_server::Maintenance;
 use tonic::{Request, Response, Status};
 
 use super::auth::Credentials;
+use super::health::Serving;
 use super::member::Member;
 use super::{downgrade, snapshot};
 use crate::background;
@@ -16,11 +17,13 @@ use crate::store::auth::Caller;
 
 pub struct Service {
     member: Member,
+    /// Told of defragmentations, if that is wanted.
+    serving: Option<Serving>,
 }
 
 impl Service {
-    pub fn new(member: Member) -> Self {
-        Self { member }
+    pub fn new(member: Member, serving: Option<Serving>) -> Self {
+        Self { member, serving }
     }
 
     /// The message of a request that only administrators may make.
@@ -125,6 +128,7 @@ impl Maintenance for Service {
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
         self.administered(request).await?;
         tracing::info!("starting defragment");
+        let _rest = self.serving.as_ref().map(|serving| serving.rest("defrag is active"));
         self.on_store(crate::store::Store::defragment).await?;
         tracing::info!("finished defragment");
         Ok(Response::new(pb::DefragmentResponse { header: None }))

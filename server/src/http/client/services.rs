@@ -38,6 +38,8 @@ pub struct Parts {
     pub watch: watch::Service,
     pub metrics: Arc<Metrics>,
     pub traces: Option<Traces>,
+    /// The gate `StopGRPCServiceOnDefrag`.
+    pub rests_on_defrag: bool,
 }
 
 /// gRPC by the path's service name, everything else to plain HTTP. Cheap to clone.
@@ -61,8 +63,9 @@ pub struct Services {
 
 /// Without plain HTTP; see [`Services::with_http`].
 pub fn services(parts: Parts) -> Services {
-    let Parts { member, lessor, watch, metrics, traces } = parts;
+    let Parts { member, lessor, watch, metrics, traces, rests_on_defrag } = parts;
     let reads = Reads::new(metrics.clone(), member.limits().slow_read);
+    let serving = health::Serving::default();
     let limit = message_limit_bytes(&member);
     macro_rules! bounded {
         ($server:ident, $service:expr) => {
@@ -81,11 +84,14 @@ pub fn services(parts: Parts) -> Services {
         watch: bounded!(WatchServer, watch),
         lease: bounded!(LeaseServer, lease::Service::new(member.clone(), lessor)),
         cluster: bounded!(ClusterServer, cluster::Service::new(member.clone())),
-        maintenance: bounded!(MaintenanceServer, maintenance::Service::new(member.clone())),
+        maintenance: bounded!(
+            MaintenanceServer,
+            maintenance::Service::new(member.clone(), rests_on_defrag.then(|| serving.clone()))
+        ),
         auth: bounded!(AuthServer, auth::Service::new(member.clone())),
         lock: bounded!(LockServer, concurrency::LockService::new(inner.clone())),
         election: bounded!(ElectionServer, concurrency::ElectionService::new(inner)),
-        health: bounded!(HealthServer, health::Service),
+        health: bounded!(HealthServer, health::Service::new(serving)),
         member,
         http: None,
     }

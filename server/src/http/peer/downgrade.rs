@@ -2,10 +2,11 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
+use super::members::with_cluster_id;
 use crate::http::client::Member;
 use crate::http::{admin, status};
 
@@ -17,7 +18,7 @@ async fn enabled(method: Method, State(member): State<Member>) -> Response {
     if let Some(refusal) = admin::refuse_method(&method) {
         return refusal;
     }
-    let mut response = match member.raft().read_barrier().await {
+    let response = match member.raft().read_barrier().await {
         Ok(()) => {
             let enabled = member.store().downgrade().is_some();
             ([(header::CONTENT_TYPE, "text/plain")], enabled.to_string()).into_response()
@@ -27,9 +28,5 @@ async fn enabled(method: Method, State(member): State<Member>) -> Response {
             admin::plain_error(StatusCode::INTERNAL_SERVER_ERROR, &text)
         }
     };
-    let cluster_id = format!("{:x}", member.raft().identity().cluster_id);
-    if let Ok(value) = HeaderValue::from_str(&cluster_id) {
-        response.headers_mut().insert(HeaderName::from_static("x-etcd-cluster-id"), value);
-    }
-    response
+    with_cluster_id(response, &member)
 }

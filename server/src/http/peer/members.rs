@@ -38,7 +38,11 @@ async fn list(State(member): State<Member>) -> Response {
             client_urls: member.client_ur_ls,
         })
         .collect();
-    let mut response = axum::Json(listed).into_response();
+    with_cluster_id(axum::Json(listed).into_response(), &member)
+}
+
+/// etcd's members say on this port which cluster they belong to.
+pub fn with_cluster_id(mut response: Response, member: &Member) -> Response {
     let cluster_id = format!("{:x}", member.raft().identity().cluster_id);
     if let Ok(value) = HeaderValue::from_str(&cluster_id) {
         response.headers_mut().insert(HeaderName::from_static("x-etcd-cluster-id"), value);

@@ -4,6 +4,7 @@ mod append;
 mod connection;
 mod downgrade;
 mod forward;
+mod hash;
 mod identity;
 mod lease;
 mod members;

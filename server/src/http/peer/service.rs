@@ -8,12 +8,14 @@ use quorate_proto::peer;
 use quorate_proto::peer::peer_server::Peer;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{append, forward, identity, lease, snapshot, vote};
+use super::{append, forward, hash, identity, lease, snapshot, vote};
 use crate::duty::Lessor;
 use crate::raft::Handle;
+use crate::store::Store;
 
 pub struct Service {
     pub raft: Handle,
+    pub store: Store,
     pub lessor: Lessor,
     /// Where received snapshots are written: the same file system as the store.
     pub snapshot_dir: PathBuf,
@@ -65,6 +67,11 @@ impl Peer for Service {
     ) -> Result<Response<snapshot::Answers>, Status> {
         let from = identity::check(request.metadata(), self.raft.identity())?;
         snapshot::install(self.raft.clone(), from, &self.snapshot_dir, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn hash_kv(&self, request: Request<peer::HashKvRequest>) -> Result<Response<peer::HashKvResponse>, Status> {
+        identity::check(request.metadata(), self.raft.identity())?;
+        hash::hash_kv(&self.raft, &self.store, request.into_inner()).await.map(Response::new)
     }
 
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {

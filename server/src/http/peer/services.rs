@@ -10,7 +10,7 @@ use quorate_proto::peer::peer_server::PeerServer;
 use tonic::body::Body;
 use tower::Service as _;
 
-use super::{Connection, Service, downgrade, members};
+use super::{Connection, Service, downgrade, hash, members};
 use crate::http::admin;
 use crate::http::client::Member;
 use crate::raft::{Handle, MAX_MESSAGE_BYTES};
@@ -29,7 +29,8 @@ pub fn services(service: Service, member: Member, version: Router) -> Services {
     let peer = PeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let http = members::routes(member.clone()).merge(downgrade::routes(member)).merge(version);
+    let http = members::routes(member.clone()).merge(hash::routes(member.clone()));
+    let http = http.merge(downgrade::routes(member)).merge(version);
     Services { raft, peer, http: http.fallback(admin::not_found) }
 }
 

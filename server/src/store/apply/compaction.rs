@@ -19,7 +19,7 @@ pub(super) fn compact(
     if revision > on.state.revision {
         return Err(Refusal::FutureRevision.into());
     }
-    on.state.compacted = revision;
+    on.state.compact(revision);
     on.write_fact(meta::COMPACTED, Some(meta::encode_number(revision)));
     Ok(pb::CompactionResponse { header: header(on.revision()) })
 }

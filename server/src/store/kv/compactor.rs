@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::row::{Pair, RowKey};
+use super::{
+    hash,
+    row::{Pair, RowKey},
+};
 use crate::store::{
     backend::{Backend, Batch, Family},
     error::Error,
@@ -104,6 +107,9 @@ fn run(shared: &Shared, signal: &Signal) {
 /// Catches up with the compact revision; false if it is time to stop.
 fn work(shared: &Shared, signal: &Signal) -> Result<bool, Error> {
     while let Some(mut job) = Job::next(shared) {
+        if job.is_hashed {
+            hash::keep_compaction(shared, job.finished, job.target, job.generation)?;
+        }
         while !job.step(shared)? {
             if !signal.pause(shared.options.compaction_pause) {
                 return Ok(false);
@@ -122,6 +128,8 @@ struct Job {
     finished: i64,
     target: i64,
     generation: u64,
+    /// Every row of the span is there still, and its hash is to be kept.
+    is_hashed: bool,
     /// Where the scan goes on.
     from: Vec<u8>,
 }
@@ -134,12 +142,21 @@ struct Scanned {
 
 impl Job {
     fn next(shared: &Shared) -> Option<Self> {
-        let state = shared.read();
-        (state.finished < state.compacted).then(|| Self {
+        let mut state = shared.write();
+        if state.finished >= state.compacted {
+            return None;
+        }
+        let next = if shared.options.compaction_hashes { state.compactions.pop_front() } else { None };
+        if next.is_none() {
+            state.compactions.clear();
+        }
+        let was_begun = std::mem::replace(&mut state.partly_compacted, true);
+        Some(Self {
             backend: state.backend.clone(),
             finished: state.finished,
-            target: state.compacted,
+            target: next.unwrap_or(state.compacted),
             generation: state.generation,
+            is_hashed: next.is_some() && !was_begun,
             from: RowKey::bound(state.finished.max(0)).to_vec(),
         })
     }
@@ -197,6 +214,7 @@ impl Job {
         state.count_rows(-bytes);
         if last {
             state.finished = self.target;
+            state.partly_compacted = false;
         }
         shared.publish(&state);
         drop(state);

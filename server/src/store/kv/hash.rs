@@ -9,15 +9,18 @@ use super::{
     row::{Pair, RowKey},
 };
 use crate::store::{
-    backend::Family,
+    backend::{Family, View},
     error::{Error, Refusal},
     shared::Shared,
+    state::State,
 };
 
 /// Rows whose fate under compaction is asked of the index in one hold of the lock.
 const CHUNK: usize = 512;
 /// Times a hash of the current revision is tried because compaction passes it; the last keeps writers out.
 const ATTEMPTS: usize = 8;
+/// Hashes of compactions that are kept; etcd's number.
+const COMPACTIONS_KEPT: usize = 10;
 
 /// etcd's hash of the history of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,28 +56,71 @@ fn try_hash_kv(shared: &Shared, revision: i64, hold: bool) -> Result<HashKv, Err
     let backend = state.backend.clone();
     let snapshot = backend.snapshot();
     let held = hold.then_some(state);
+    let is_passed = |state: &State| state.generation != generation || state.compacted > revision;
+    let hash = match &held {
+        Some(state) => hash_rows(&*snapshot, compacted, revision, |each| each(state))?,
+        None => hash_rows(&*snapshot, compacted, revision, |each| {
+            let state = shared.read();
+            if is_passed(&state) {
+                return Err(Refusal::Compacted.into());
+            }
+            each(&state)
+        })?,
+    };
+    Ok(HashKv { hash, compact_revision: compacted, hash_revision: revision, revision: now })
+}
 
+/// Keeps the hash that the history up to `target` has before the rows go that compaction there drops.
+///
+/// For the compactor alone: nobody else takes revisions from the index, so that it knows of all that `finished` left.
+pub(super) fn keep_compaction(shared: &Shared, finished: i64, target: i64, generation: u64) -> Result<(), Error> {
+    let (now, backend) = {
+        let state = shared.read();
+        (state.revision, state.backend.clone())
+    };
+    let snapshot = backend.snapshot();
+    let hash = hash_rows(&*snapshot, finished, target, |each| {
+        let state = shared.read();
+        if state.generation != generation { Err(Refusal::Compacted.into()) } else { each(&state) }
+    });
+    let hash = match hash {
+        Ok(hash) => hash,
+        // The rows were replaced by another member's.
+        Err(Error::Refused(_)) => return Ok(()),
+        Err(failure) => return Err(failure),
+    };
+    tracing::info!(hash, revision = target, compact_revision = finished, "storing new hash");
+    let state = shared.read();
+    if state.generation != generation {
+        return Ok(());
+    }
+    let mut kept = shared.compaction_hashes.lock();
+    if kept.len() == COMPACTIONS_KEPT {
+        kept.pop_front();
+    }
+    kept.push_back(HashKv { hash, compact_revision: finished, hash_revision: target, revision: now });
+    Ok(())
+}
+
+/// The hash of rows up to `revision`, without what compaction at `compacted` drops. `with_state` lends the state for a moment, or refuses.
+fn hash_rows(
+    rows: &dyn View,
+    compacted: i64,
+    revision: i64,
+    with_state: impl Fn(&mut dyn FnMut(&State) -> Result<(), Error>) -> Result<(), Error>,
+) -> Result<u32, Error> {
     let mut hasher = Hasher::new(compacted, revision);
     // Rows up to the compact revision, waiting for the index's word.
     let mut asked: Vec<(RevisionKey, Vec<u8>)> = Vec::with_capacity(CHUNK);
     let settle = |hasher: &mut Hasher, asked: &mut Vec<(RevisionKey, Vec<u8>)>| -> Result<(), Error> {
-        let again;
-        let state = match &held {
-            Some(held) => held,
-            None => {
-                again = shared.read();
-                &again
+        with_state(&mut |state| {
+            for (row, value) in asked.drain(..) {
+                let pair = Pair::parse(&value).ok_or_else(|| damaged(row.revision))?;
+                let kept = |at| state.index.keeps(pair.key, at, revision);
+                hasher.row(row, RowKey::from(row).as_bytes(), &value, kept);
             }
-        };
-        if state.generation != generation || state.compacted > revision {
-            return Err(Refusal::Compacted.into());
-        }
-        for (row, value) in asked.drain(..) {
-            let pair = Pair::parse(&value).ok_or_else(|| damaged(row.revision))?;
-            let kept = |at| state.index.keeps(pair.key, at, revision);
-            hasher.row(row, RowKey::from(row).as_bytes(), &value, kept);
-        }
-        Ok(())
+            Ok(())
+        })
     };
     let mut each = |key: &[u8], value: &[u8]| -> Result<(), Error> {
         let row = RevisionKey::parse(key)
@@ -92,23 +138,18 @@ fn try_hash_kv(shared: &Shared, revision: i64, hold: bool) -> Result<HashKv, Err
     };
     let upper = revision.checked_add(1).map(RowKey::bound);
     let mut failure = None;
-    snapshot.scan(
-        Family::Key,
-        &[],
-        upper.as_ref().map(<[u8; 8]>::as_slice),
-        &mut |key, value| match each(key, value) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
+    rows.scan(Family::Key, &[], upper.as_ref().map(<[u8; 8]>::as_slice), &mut |key, value| match each(key, value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
     if let Some(failure) = failure {
         return Err(failure);
     }
     settle(&mut hasher, &mut asked)?;
-    Ok(HashKv { hash: hasher.finish(), compact_revision: compacted, hash_revision: revision, revision: now })
+    Ok(hasher.finish())
 }
 
 /// CRC-32C over all rows but the store's own facts. Compaction on the way changes it: for tests and inspection.

@@ -26,6 +26,8 @@ fn install(shared: &Shared, mut new: State) {
     // Who holds a token may have been deleted in the part of the log that this store does not see.
     state.tokens.end_all();
     new.tokens = state.tokens.clone();
+    // Whether this store's next hashes match theirs is the new rows' affair.
+    shared.compaction_hashes.lock().clear();
     let (applied, finished) = (new.applied, new.finished);
     let old = std::mem::replace(&mut *state, new);
     shared.publish(&state);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::{
     backend::{Backend, Family, View},
+    kv::hash::HashKv,
     open::for_each,
 };
 
@@ -129,6 +130,62 @@ fn expected_hash(history: &[(Vec<u8>, Bytes)], compacted: i64, revision: i64) ->
         hash = crc32c::crc32c_append(crc32c::crc32c_append(hash, key), value);
     }
     hash
+}
+
+#[test]
+fn the_hash_of_a_compaction_is_that_of_the_history_before_it() {
+    let hashing = Options { compaction_hashes: true, ..options() };
+    let mut subject = Subject::of(Store::open_on(Arc::new(Memory::default()), hashing).unwrap());
+    let mut expected = Vec::new();
+    for round in 0..12 {
+        for key in ["a", "b", "c", "d"] {
+            subject.put(key, &format!("{round}"));
+        }
+        subject.delete("b", "");
+        let revision = subject.store.revision() - 2;
+        expected.insert(0, subject.store.hash_kv(revision).unwrap());
+        subject.compact(revision);
+    }
+    let kept = subject.store.compaction_hashes();
+    let facts = |hash: &HashKv| (hash.hash, hash.compact_revision, hash.hash_revision);
+    assert_eq!(kept.iter().map(facts).collect::<Vec<_>>(), expected.iter().take(10).map(facts).collect::<Vec<_>>());
+}
+
+#[test]
+fn compactions_that_wait_are_hashed_one_by_one() {
+    let hashing = Options { compaction_hashes: true, ..options() };
+    let memory = Memory::default();
+    let mut subject = Subject::of(Store::open_on(Arc::new(memory), hashing).unwrap());
+    for round in 0..9 {
+        subject.put("a", &format!("{round}"));
+    }
+    // In one batch: the compactor sees the last of them first.
+    subject.apply_all([3, 5, 8].map(compact).to_vec());
+    subject.wait(8);
+    let spans: Vec<_> =
+        subject.store.compaction_hashes().iter().map(|hash| (hash.compact_revision, hash.hash_revision)).collect();
+    assert_eq!(spans, [(5, 8), (3, 5), (-1, 3)]);
+}
+
+#[test]
+fn a_compaction_that_was_interrupted_has_no_hash() {
+    let memory = Memory::default();
+    let hashing = Options { compaction_hashes: true, ..options() };
+    let open = || Subject::of(Store::open_on(Arc::new(memory.clone()), hashing.clone()).unwrap());
+    let mut subject = open();
+    for round in 0..9 {
+        subject.put("a", &format!("{round}"));
+    }
+    subject.writer.stop_compaction();
+    subject.apply(compact(4)).unwrap();
+    drop(subject);
+    let mut subject = open();
+    subject.wait(4);
+    assert_eq!(subject.store.compaction_hashes(), []);
+    subject.compact(7);
+    let spans: Vec<_> =
+        subject.store.compaction_hashes().iter().map(|hash| (hash.compact_revision, hash.hash_revision)).collect();
+    assert_eq!(spans, [(4, 7)]);
 }
 
 #[test]
