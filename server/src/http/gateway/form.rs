@@ -9,6 +9,8 @@ use prost_reflect::{Kind, MessageDescriptor};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
+const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
+
 /// Looks at the whole object, also at what no field is for: all of it has to be JSON in UTF-8.
 pub fn check(kind: &MessageDescriptor, object: &[u8]) -> Result<(), serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(object);
@@ -78,8 +80,14 @@ impl<'de> Visitor<'de> for Form {
         Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    /// Whole numbers beyond 64 bits come this way too, rounded to some that may be within.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        let is_within = match self.0 {
+            Some(Kind::Int64 | Kind::Sint64 | Kind::Sfixed64) => number.abs() < TWO_TO_THE_63,
+            Some(Kind::Uint64 | Kind::Fixed64) => number < 2.0 * TWO_TO_THE_63,
+            _ => true,
+        };
+        if is_within { Ok(()) } else { Err(E::custom(format_args!("number too large: {number}"))) }
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
@@ -139,6 +147,21 @@ mod tests {
             let object = format!(r#"{{"limit":"{text}","key":"00","sort_order":"01"}}"#);
             assert_eq!(refused("etcdserverpb.RangeRequest", object.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_not_rounded_to_some_within() {
+        for number in ["-9223372036854775809", "9223372036854775808", "1e19"] {
+            let object = format!(r#"{{"limit":{number}}}"#);
+            assert!(refused("etcdserverpb.RangeRequest", object.as_bytes()).is_some(), "{number}");
+        }
+        let too_large = br#"{"memberID":18446744073709551616}"#;
+        assert!(refused("etcdserverpb.AlarmRequest", too_large).is_some());
+        for number in ["-9223372036854775808", "9223372036854775807", "1e2", "7.0"] {
+            let object = format!(r#"{{"limit":{number}}}"#);
+            assert_eq!(refused("etcdserverpb.RangeRequest", object.as_bytes()), None, "{number}");
+        }
+        assert_eq!(refused("etcdserverpb.AlarmRequest", br#"{"memberID":18446744073709551615}"#), None);
     }
 
     #[test]
