@@ -12,6 +12,7 @@ mod gateway_tables;
 mod kube_apiserver;
 mod lock;
 mod mirror;
+mod openapi;
 mod reconnect;
 mod rules;
 mod snapshot;
