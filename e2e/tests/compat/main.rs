@@ -3,6 +3,7 @@
 
 mod auth;
 mod auth_table;
+mod bad_input;
 mod check;
 mod clients;
 mod dump_logs;
