@@ -6,8 +6,9 @@ use super::route::{Route, Routes};
 use super::schema::{FAILURE, Schemas, comment, describe, reference};
 
 const JSON: &str = "application/json";
-/// Services that call others inside the server pass on their texts without their codes, as etcd's do.
-const WITHOUT_CODES: [&str; 2] = ["v3lockpb.Lock", "v3electionpb.Election"];
+/// Services that call others inside the server pass on their texts without their codes, as etcd's do; and an action that
+/// `Downgrade` doesn't know has no code in etcd either.
+const WITHOUT_CODES: [&str; 3] = ["v3lockpb.Lock.", "v3electionpb.Election.", "etcdserverpb.Maintenance.Downgrade"];
 
 pub fn document(routes: &Routes) -> Value {
     let mut schemas = Schemas::default();
@@ -56,12 +57,12 @@ fn operation(path: &str, route: &Route) -> Value {
         "requestBody".to_owned(),
         json!({ "description": request, "content": content(reference(route.input().full_name())) }),
     );
-    operation.insert("responses".to_owned(), responses(service.full_name(), reply).into());
+    operation.insert("responses".to_owned(), responses(method.full_name(), reply).into());
     operation.into()
 }
 
 /// What a call may be answered with. A failure of the server itself is none of these.
-fn responses(service: &str, reply: Value) -> Map<String, Value> {
+fn responses(method: &str, reply: Value) -> Map<String, Value> {
     let failures = [
         ("400", "The request is none, or can't be done as things are."),
         ("401", "The token is not valid, or no longer."),
@@ -72,7 +73,8 @@ fn responses(service: &str, reply: Value) -> Map<String, Value> {
         ("504", "The time that the client gave has passed."),
         ("default", "The server failed."),
     ];
-    let refused = WITHOUT_CODES.contains(&service).then_some(("500", "The call was refused; the text says why."));
+    let refused = WITHOUT_CODES.iter().any(|prefix| method.starts_with(prefix));
+    let refused = refused.then_some(("500", "The call was refused; the text says why."));
     let failures = failures.into_iter().chain(refused);
     let mut responses: Map<String, Value> = failures
         .map(|(code, why)| (code.to_owned(), json!({ "description": why, "content": content(reference(FAILURE)) })))
@@ -154,10 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn locks_and_elections_are_refused_with_500_and_nothing_else_is() {
+    fn locks_elections_and_downgrades_are_refused_with_500_and_nothing_else_is() {
         let document = document(&Routes::load().unwrap());
         for (path, item) in document["paths"].as_object().unwrap() {
-            let without_code = path.starts_with("/v3/lock/") || path.starts_with("/v3/election/");
+            let without_code = ["/v3/lock/", "/v3/election/", "/v3/maintenance/downgrade"];
+            let without_code = without_code.iter().any(|prefix| path.starts_with(prefix));
             assert_eq!(item["post"]["responses"]["500"].is_object(), without_code, "{path}");
         }
     }
