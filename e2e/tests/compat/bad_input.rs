@@ -143,9 +143,12 @@ async fn table(flavour: Flavour) -> Vec<(String, String)> {
     for revision in [-1, 999] {
         report.add(format!("hash at {revision}"), maintenance.hash_kv(pb::HashKvRequest { revision })).await;
     }
-    for (action, alarm) in [(UNKNOWN, 0), (0, UNKNOWN)] {
-        let request = pb::AlarmRequest { action, alarm, member_id: 0 };
-        report.add(format!("alarm {action} {alarm}"), maintenance.alarm(request)).await;
+    let request = pb::AlarmRequest { alarm: UNKNOWN, ..Default::default() };
+    report.add("an unknown alarm".to_owned(), maintenance.alarm(request)).await;
+    // Alone: etcd's server panics on an action that it doesn't know, and ends.
+    if flavour == Flavour::Quorate {
+        let request = pb::AlarmRequest { action: UNKNOWN, ..Default::default() };
+        assert_eq!(line(maintenance.alarm(request).await), "ok");
     }
     let request = pb::DowngradeRequest { action: UNKNOWN, version: "3.6.0".to_owned() };
     report.add("an unknown downgrade".to_owned(), maintenance.downgrade(request)).await;
