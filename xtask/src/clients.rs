@@ -50,6 +50,11 @@ fn succeeds(command: &[&str]) -> bool {
 fn build_one(place: &Place, language: &Language) -> Result<PathBuf, Failure> {
     let sources = place.checkout.join("e2e/clients").join(language.name);
     let folder = place.cache.join("clients").join(format!("{}-{}", language.name, key(&sources)?));
+    complete(folder, |folder| (language.build)(place, &sources, folder))
+}
+
+/// The folder as it is when it is complete already, else made anew.
+pub fn complete(folder: PathBuf, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<PathBuf, Failure> {
     let complete = folder.join("complete");
     if complete.is_file() {
         return Ok(folder);
@@ -57,7 +62,7 @@ fn build_one(place: &Place, language: &Language) -> Result<PathBuf, Failure> {
     // In its place, not beside it: a Python environment knows where it is.
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(Failure::io(format!("making {}", folder.display())))?;
-    (language.build)(place, &sources, &folder)?;
+    make(&folder)?;
     std::fs::write(&complete, "").map_err(Failure::io(format!("writing {}", complete.display())))?;
     Ok(folder)
 }
@@ -69,14 +74,19 @@ fn go(place: &Place, sources: &Path, folder: &Path) -> Result<(), Failure> {
 }
 
 fn python(place: &Place, sources: &Path, folder: &Path) -> Result<(), Failure> {
+    environment(place, sources, folder)?;
+    copy(sources, folder, &["client.py"])
+}
+
+/// Python in `environment/` of the folder, with what the sources' `requirements.txt` pins.
+pub fn environment(place: &Place, sources: &Path, folder: &Path) -> Result<(), Failure> {
     let mut environment = run::command(place, "python3", &["-m", "venv"]);
     environment.arg(folder.join("environment"));
     run::run(environment)?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     let mut install = run::command(place, folder.join("environment/bin/python"), &pip);
     install.arg(sources.join("requirements.txt"));
-    run::run(install)?;
-    copy(sources, folder, &["client.py"])
+    run::run(install)
 }
 
 fn javascript(place: &Place, sources: &Path, folder: &Path) -> Result<(), Failure> {
@@ -104,7 +114,7 @@ fn copy(from: &Path, to: &Path, files: &[&str]) -> Result<(), Failure> {
 }
 
 /// The first 16 hex digits of the hash of all sources.
-fn key(sources: &Path) -> Result<String, Failure> {
+pub fn key(sources: &Path) -> Result<String, Failure> {
     let mut files = Vec::new();
     list(sources, &mut files)?;
     files.sort();

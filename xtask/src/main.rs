@@ -2,7 +2,7 @@
 //!
 //! - [`build`]: the binaries, into `bin/`. [`tools`]: foreign tools of the tests, out of Go modules. [`images`]: archives of
 //!   the container images, for the tests' Kubernetes. [`clients`]: programs in other languages that use a cluster. [`mixin`]: etcd's
-//!   alerting rules, and promtool.
+//!   alerting rules, and promtool. [`mod@schemathesis`]: a client that tries the gateway.
 //! - [`mod@test`]: every test in groups, and the count. [`verify`]: the read-only gate, and its fixer.
 //! - [`tidy`]: the layout rules of ARCHITECTURE.md, proven.
 //! - [`place`]: where things are. [`run`]: how commands are run.
@@ -13,6 +13,7 @@ mod images;
 mod mixin;
 mod place;
 mod run;
+mod schemathesis;
 mod test;
 mod tidy;
 mod tools;
@@ -41,7 +42,7 @@ enum Task {
         /// Groups to build: folders of e2e/tools/. None: all.
         groups: Vec<String>,
     },
-    /// Builds the programs that use client libraries of other languages, and links them in bin/clients/.
+    /// Builds the programs that use client libraries of other languages, and schemathesis; links them in bin/clients/ and bin/tools/.
     Clients,
     /// Makes archives of the container images out of bin/ and bin/tools/, and links them in bin/images/.
     Images,
@@ -74,7 +75,7 @@ fn perform(task: Task) -> Result<(), Failure> {
     match task {
         Task::Build => build::binaries(&place),
         Task::Tools { groups } => tools::build(&place, &groups),
-        Task::Clients => clients::build(&place),
+        Task::Clients => clients::build(&place).and_then(|()| schemathesis::build(&place)),
         Task::Images => images::build(&place),
         Task::Test { groups } => test::run(&place, &groups),
         Task::Verify => verify::verify(&place),

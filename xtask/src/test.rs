@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::place::Place;
 use crate::run::{self, Failure};
-use crate::{build, clients, images, tools};
+use crate::{build, clients, images, schemathesis, tools};
 
 /// What a group of tests needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,7 +75,10 @@ fn processes(place: &Place, group: Group, count: &mut Count) -> Result<(), Failu
     tools::build(place, &[])?;
     match group {
         Group::InProcess => {}
-        Group::Processes => clients::build(place)?,
+        Group::Processes => {
+            clients::build(place)?;
+            schemathesis::build(place)?;
+        }
         Group::Kubernetes => images::build(place)?,
     }
     let mut arguments = vec!["test", "--release", "--package", "quorate-e2e", "--no-fail-fast"];

@@ -3,6 +3,7 @@
 
 mod auth;
 mod auth_table;
+mod bad_input;
 mod check;
 mod clients;
 mod dump_logs;
@@ -12,6 +13,7 @@ mod gateway_tables;
 mod kube_apiserver;
 mod lock;
 mod mirror;
+mod openapi;
 mod reconnect;
 mod rules;
 mod snapshot;

@@ -4,6 +4,8 @@
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde::Serialize;
 
+use super::form;
+
 const READ: DeserializeOptions = DeserializeOptions::new().deny_unknown_fields(false);
 const WRITTEN: SerializeOptions = SerializeOptions::new().use_proto_field_name(true);
 
@@ -23,6 +25,7 @@ pub enum Error {
 }
 
 pub fn read(kind: MessageDescriptor, object: &[u8]) -> Result<DynamicMessage, Error> {
+    form::check(&kind, object).map_err(Error::NoMessage)?;
     let mut text = serde_json::Deserializer::from_slice(object);
     DynamicMessage::deserialize_with_options(kind, &mut text, &READ).map_err(Error::NoMessage)
 }

@@ -1,28 +1,26 @@
 //! The gateway described as OpenAPI 3.1, made of the descriptors that it runs on: paths, messages, and their comments.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, Routes};
+use super::schema::{FAILURE, Schemas, comment, describe, reference};
 
 const JSON: &str = "application/json";
-const FAILURE: &str = "Error";
+/// Services that call others inside the server pass on their texts without their codes, as etcd's do; and an action that
+/// `Downgrade` doesn't know has no code in etcd either.
+const WITHOUT_CODES: [&str; 3] = ["v3lockpb.Lock.", "v3electionpb.Election.", "etcdserverpb.Maintenance.Downgrade"];
 
 pub fn document(routes: &Routes) -> Value {
     let mut schemas = Schemas::default();
     let paths: Map<String, Value> =
         routes.iter().map(|(path, route)| (path.to_owned(), json!({ "post": operation(path, route) }))).collect();
-    for (_, route) in routes.iter() {
-        schemas.add(&route.input());
-        schemas.add(&route.output());
-    }
+    routes.iter().for_each(|(_, route)| schemas.add_input(&route.input()));
+    routes.iter().for_each(|(_, route)| schemas.add_output(&route.output()));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Quorate",
-            "description": "Calls of etcd's API in JSON.",
+            "description": "Calls of etcd's API in JSON. Another method than POST is answered with 501.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "paths": paths,
@@ -59,114 +57,40 @@ fn operation(path: &str, route: &Route) -> Value {
         "requestBody".to_owned(),
         json!({ "description": request, "content": content(reference(route.input().full_name())) }),
     );
-    operation.insert(
-        "responses".to_owned(),
-        json!({
-            "200": { "description": "The reply.", "content": content(reply) },
-            "default": { "description": "The call failed.", "content": content(reference(FAILURE)) },
-        }),
-    );
+    operation.insert("responses".to_owned(), responses(method.full_name(), reply).into());
     operation.into()
+}
+
+/// What a call may be answered with. A failure of the server itself is none of these.
+fn responses(method: &str, reply: Value) -> Map<String, Value> {
+    let failures = [
+        ("400", "The request is none, or can't be done as things are."),
+        ("401", "The token is not valid, or no longer."),
+        ("403", "The user may not do this."),
+        ("404", "What the request is about is not there."),
+        ("429", "Too much at once, or no space left."),
+        ("503", "No leader, no quorum, or the member is stopping."),
+        ("504", "The time that the client gave has passed."),
+        ("default", "The server failed."),
+    ];
+    let refused = WITHOUT_CODES.iter().any(|prefix| method.starts_with(prefix));
+    let refused = refused.then_some(("500", "The call was refused; the text says why."));
+    let failures = failures.into_iter().chain(refused);
+    let mut responses: Map<String, Value> = failures
+        .map(|(code, why)| (code.to_owned(), json!({ "description": why, "content": content(reference(FAILURE)) })))
+        .collect();
+    responses.insert("200".to_owned(), json!({ "description": "The reply.", "content": content(reply) }));
+    responses
 }
 
 fn content(schema: Value) -> Value {
     json!({ JSON: { "schema": schema } })
 }
 
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-/// The messages and enums that operations refer to, and those that these refer to.
-#[derive(Default)]
-struct Schemas {
-    seen: BTreeSet<String>,
-    by_name: BTreeMap<String, Value>,
-}
-
-impl Schemas {
-    fn add(&mut self, message: &MessageDescriptor) {
-        if !self.seen.insert(message.full_name().to_owned()) {
-            return;
-        }
-        let mut properties = Map::new();
-        for field in message.fields() {
-            match field.kind() {
-                Kind::Message(inner) => self.add(&inner),
-                Kind::Enum(inner) => self.add_enum(&inner),
-                _ => {}
-            }
-            properties.insert(field.name().to_owned(), property(&field));
-        }
-        let mut schema = Map::new();
-        schema.insert("type".to_owned(), "object".into());
-        describe(&mut schema, comment(&message.parent_file(), message.path()));
-        schema.insert("properties".to_owned(), properties.into());
-        self.by_name.insert(message.full_name().to_owned(), schema.into());
-    }
-
-    fn add_enum(&mut self, kind: &EnumDescriptor) {
-        let names: Vec<String> = kind.values().map(|value| value.name().to_owned()).collect();
-        let mut schema = Map::new();
-        schema.insert("type".to_owned(), "string".into());
-        describe(&mut schema, comment(&kind.parent_file(), kind.path()));
-        schema.insert("enum".to_owned(), names.into());
-        self.by_name.insert(kind.full_name().to_owned(), schema.into());
-    }
-
-    fn finish(mut self) -> Value {
-        let failure = json!({
-            "type": "object",
-            "properties": {
-                "code": { "type": "integer", "format": "int32", "description": "Of gRPC." },
-                "message": { "type": "string" },
-            },
-        });
-        self.by_name.insert(FAILURE.to_owned(), failure);
-        Value::Object(self.by_name.into_iter().collect())
-    }
-}
-
-fn property(field: &FieldDescriptor) -> Value {
-    let one = match field.kind() {
-        Kind::Bool => json!({ "type": "boolean" }),
-        Kind::String => json!({ "type": "string" }),
-        Kind::Bytes => json!({ "type": "string", "format": "byte" }),
-        Kind::Double => json!({ "type": "number", "format": "double" }),
-        Kind::Float => json!({ "type": "number", "format": "float" }),
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({ "type": "integer", "format": "int32" }),
-        Kind::Uint32 | Kind::Fixed32 => json!({ "type": "integer", "format": "uint32" }),
-        // As text, because JavaScript's numbers have 53 bits.
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json!({ "type": "string", "format": "int64" }),
-        Kind::Uint64 | Kind::Fixed64 => json!({ "type": "string", "format": "uint64" }),
-        Kind::Message(message) => reference(message.full_name()),
-        Kind::Enum(kind) => reference(kind.full_name()),
-    };
-    let mut schema = match (field.is_list(), one) {
-        (true, one) => Map::from_iter([("type".to_owned(), "array".into()), ("items".to_owned(), one)]),
-        (false, Value::Object(one)) => one,
-        (false, other) => return other,
-    };
-    describe(&mut schema, comment(&field.parent_file(), field.path()));
-    schema.into()
-}
-
-fn describe(schema: &mut Map<String, Value>, comment: Option<String>) {
-    if let Some(comment) = comment {
-        schema.insert("description".to_owned(), comment.into());
-    }
-}
-
-/// What stands before a definition, in one line.
-fn comment(file: &FileDescriptor, path: &[i32]) -> Option<String> {
-    let source = file.file_descriptor_proto().source_code_info.as_ref()?;
-    let location = source.location.iter().find(|location| location.path == path)?;
-    let words: Vec<&str> = location.leading_comments.as_deref()?.split_whitespace().collect();
-    Some(words.join(" "))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn collect_references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
@@ -200,14 +124,45 @@ mod tests {
     fn fields_have_the_types_they_have_in_json() {
         let document = document(&Routes::load().unwrap());
         let range = &document["components"]["schemas"]["etcdserverpb.RangeRequest"]["properties"];
-        assert_eq!(range["key"], json!({ "type": "string", "format": "byte" }));
-        assert_eq!(
-            range["limit"],
-            json!({ "type": "string", "format": "int64", "description": "Largest number of pairs to return, 0 for all." })
-        );
-        assert_eq!(range["sort_order"]["$ref"], "#/components/schemas/etcdserverpb.RangeRequest.SortOrder");
+        assert_eq!(range["key"]["type"], json!(["string", "null"]));
+        assert_eq!(range["key"]["format"], "byte");
+        let limit = &range["limit"];
+        assert_eq!(limit["description"], "Largest number of pairs to return, 0 for all.");
+        assert_eq!(limit["type"], json!(["string", "integer", "null"]));
+        assert_eq!((&limit["minimum"], &limit["maximum"]), (&i64::MIN.into(), &i64::MAX.into()));
+        assert_eq!(range["sort_order"]["anyOf"][0]["$ref"], "#/components/schemas/etcdserverpb.RangeRequest.SortOrder");
         let order = &document["components"]["schemas"]["etcdserverpb.RangeRequest.SortOrder"];
         assert_eq!(order["enum"], json!(["NONE", "ASCEND", "DESCEND"]));
+    }
+
+    /// Replies are described as they are written: `null` and numbers in other forms are what requests may have.
+    #[test]
+    fn a_reply_has_numbers_as_text_and_no_nulls() {
+        let document = document(&Routes::load().unwrap());
+        let header = &document["components"]["schemas"]["etcdserverpb.ResponseHeader"]["properties"];
+        assert_eq!(header["cluster_id"]["type"], "string");
+        assert_eq!(header["cluster_id"]["pattern"], "^(0|[1-9][0-9]*)$");
+        let range = &document["components"]["schemas"]["etcdserverpb.RangeResponse"]["properties"];
+        assert_eq!(range["header"]["$ref"], "#/components/schemas/etcdserverpb.ResponseHeader");
+    }
+
+    #[test]
+    fn of_a_oneof_there_is_one() {
+        let document = document(&Routes::load().unwrap());
+        let operation = &document["components"]["schemas"]["etcdserverpb.RequestOp"];
+        let pairs = operation["not"]["anyOf"].as_array().unwrap();
+        assert_eq!(pairs.len(), 6, "of four fields");
+        assert_eq!(pairs[0]["required"], json!(["request_range", "request_put"]));
+    }
+
+    #[test]
+    fn locks_elections_and_downgrades_are_refused_with_500_and_nothing_else_is() {
+        let document = document(&Routes::load().unwrap());
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let without_code = ["/v3/lock/", "/v3/election/", "/v3/maintenance/downgrade"];
+            let without_code = without_code.iter().any(|prefix| path.starts_with(prefix));
+            assert_eq!(item["post"]["responses"]["500"].is_object(), without_code, "{path}");
+        }
     }
 
     #[test]
