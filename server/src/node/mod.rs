@@ -2,9 +2,10 @@
 
 pub mod fallback;
 mod observers;
+mod open;
 mod security;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +27,13 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::proxy::grpc;
 use crate::raft;
-use crate::store::{self, Store, Writer};
+use crate::store;
 use crate::telemetry;
 use crate::telemetry::traces::{self, Traces};
 use crate::traffic::Totals;
-use crate::wal::{self, Wal};
-use observers::{ApplyTimes, RaftTimes, WalTimes};
+use crate::wal;
+use observers::{ApplyTimes, RaftTimes};
+use open::{Opened, open};
 use security::Security;
 
 /// File descriptors that are not for clients: the store's files, the log, the peers. etcd's number.

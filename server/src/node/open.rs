@@ -1,14 +1,31 @@
-struct Opened {
-    wal: Wal,
-    store: Store,
-    writer: Writer,
-    identified: Identified,
+//! What a member keeps: its log and its store, found or made.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::observers::WalTimes;
+use super::{Error, texts};
+use crate::bootstrap::{self, Identified};
+use crate::config::{Config, Gate};
+use crate::data_folder::DataFolder;
+use crate::dial::Dial;
+use crate::metrics::Metrics;
+use crate::store::{self, Store, Writer};
+use crate::wal::{self, Wal};
+
+pub struct Opened {
+    pub wal: Wal,
+    pub store: Store,
+    pub writer: Writer,
+    pub identified: Identified,
     /// It has run before.
-    was_here: bool,
+    pub was_here: bool,
 }
 
 /// Opens log and store, or makes them for a member that begins. `None`: it was stopped before it knew the others.
-async fn open(
+pub async fn open(
     config: &Config,
     folder: &DataFolder,
     metrics: &Arc<Metrics>,
@@ -88,4 +105,3 @@ async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Write
     let opened = tokio::task::spawn_blocking(move || Store::open(&dir, options)).await;
     Ok(opened.map_err(|error| store::Error::Folder(error.to_string()))??)
 }
-
