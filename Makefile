@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR ?= $(QUORATE_CACHE)/target
 
 XTASK = cargo run --release --quiet --package xtask --
 
-# side-by-side, large-store, failover, catch-up, restore, operator-marks, operator-scale or backup-marks
+# side-by-side, surface-marks, large-store, failover, catch-up, restore, operator-marks, operator-scale or backup-marks
 BENCH ?= side-by-side
 
 .PHONY: build run demo test verify fix compatibility bench

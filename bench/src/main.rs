@@ -12,6 +12,7 @@ mod operator_scale;
 mod percentile;
 mod restore;
 mod side_by_side;
+mod surface_marks;
 mod workload;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ enum Bench {
     OperatorScale(operator_scale::Arguments),
     Restore(restore::Arguments),
     SideBySide(side_by_side::Arguments),
+    SurfaceMarks(surface_marks::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,9 +58,12 @@ impl Bench {
     fn runtime(&self) -> Builder {
         let mut builder = match self {
             Self::BackupMarks(_) | Self::OperatorMarks(_) | Self::OperatorScale(_) => Builder::new_multi_thread(),
-            Self::CatchUp(_) | Self::Failover(_) | Self::LargeStore(_) | Self::Restore(_) | Self::SideBySide(_) => {
-                Builder::new_current_thread()
-            }
+            Self::CatchUp(_)
+            | Self::Failover(_)
+            | Self::LargeStore(_)
+            | Self::Restore(_)
+            | Self::SideBySide(_)
+            | Self::SurfaceMarks(_) => Builder::new_current_thread(),
         };
         builder.enable_all();
         builder
@@ -74,6 +79,7 @@ impl Bench {
             Self::OperatorScale(arguments) => operator_scale::measure(&arguments).await,
             Self::Restore(arguments) => restore::measure(&arguments).await,
             Self::SideBySide(arguments) => side_by_side::measure(arguments).await,
+            Self::SurfaceMarks(arguments) => surface_marks::measure(&arguments).await,
         }
     }
 }

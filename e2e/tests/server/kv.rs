@@ -188,3 +188,22 @@ async fn everything_acknowledged_is_there_after_kill_9() {
     let error = client.get("k", Some(GetOptions::new().with_revision(50))).await.unwrap_err().to_string();
     assert!(error.contains("compacted"), "{error}");
 }
+
+/// With thresholds that everything passes.
+#[tokio::test]
+async fn slow_calls_are_told() {
+    let builder = Cluster::builder(Flavour::under_test(), 1)
+        .flag("--warning-unary-request-duration=1ns")
+        .flag("--warning-apply-duration=1ns");
+    let mut cluster = builder.start().await.unwrap();
+    let mut client = cluster.client().await.unwrap();
+    client.put("a-key", "a-secret-value", None).await.unwrap();
+    client.get("a-key", None).await.unwrap();
+    let member = cluster.member(0);
+    let log = member.running().unwrap().log();
+    let of = |parts: &[&str]| log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(of(&["request stats", "/etcdserverpb.KV/Put", "time spent"]), "{log}");
+    assert!(of(&["apply request took too long", "expected-duration", "\"prefix\":\"\""]), "{log}");
+    assert!(of(&["apply request took too long", "read-only range ", "a-key"]), "{log}");
+    assert!(!log.contains("a-secret-value"));
+}

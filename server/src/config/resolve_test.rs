@@ -250,6 +250,8 @@ fn log_flags_are_resolved() {
                 max_size_bytes: 1 << 20,
                 max_age: Some(Duration::from_secs(2 * 86_400)),
                 max_backups: Some(3),
+                in_local_time: false,
+                compresses: false,
             }),
         }
     );

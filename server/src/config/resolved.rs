@@ -332,6 +332,10 @@ pub struct LogRotation {
     pub max_age: Option<Duration>,
     /// Old files kept; `None`: all.
     pub max_backups: Option<usize>,
+    /// Old files are named by the machine's time, not by UTC.
+    pub in_local_time: bool,
+    /// Old files are compressed by gzip.
+    pub compresses: bool,
 }
 
 /// OpenTelemetry export over OTLP gRPC.

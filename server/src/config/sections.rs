@@ -283,7 +283,7 @@ pub(super) fn log(r: &mut Reader) -> Result<Log, Error> {
 fn rotation(text: &str) -> Result<LogRotation, Error> {
     /// The keys of etcd's rotation library.
     #[derive(serde::Deserialize, Default)]
-    #[serde(default)]
+    #[serde(default, deny_unknown_fields)]
     struct Json {
         maxsize: u64,
         maxage: u64,
@@ -291,12 +291,10 @@ fn rotation(text: &str) -> Result<LogRotation, Error> {
         localtime: bool,
         compress: bool,
     }
-    let json: Json = serde_json::from_str(text).map_err(|error| Error::RotationConfig(error.to_string()))?;
-    if json.compress || json.localtime {
-        return Err(Error::RotationConfig(
-            "compress and localtime are not supported yet; set them to false".to_owned(),
-        ));
-    }
+    // A list would be read as the fields in their order.
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| Error::RotationConfig(error.to_string()))?;
+    let json: Json = serde_json::from_value(object.into()).map_err(|error| Error::RotationConfig(error.to_string()))?;
     let megabytes = if json.maxsize == 0 { 100 } else { json.maxsize };
     Ok(LogRotation {
         max_size_bytes: megabytes.saturating_mul(1 << 20),
@@ -304,5 +302,7 @@ fn rotation(text: &str) -> Result<LogRotation, Error> {
             .filter(|days| *days > 0)
             .map(|days| Duration::from_secs(days.saturating_mul(86_400))),
         max_backups: Some(json.maxbackups).filter(|count| *count > 0),
+        in_local_time: json.localtime,
+        compresses: json.compress,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! `listener` accepts connections on a `socket`, `secured` by TLS or not. `client` is the client port, `gateway` its calls in
 //! JSON, `peer` what other members send, `admin` health, metrics and version, which the client port and the metrics listeners
-//! share. `status` is the only table from our errors to gRPC codes and etcd's texts.
+//! share. `unread` reads what the answered leave over. `status` is the only table from our errors to gRPC codes and etcd's texts.
 
 pub mod admin;
 pub mod client;
@@ -13,3 +13,4 @@ pub mod peer;
 mod secured;
 mod socket;
 pub mod status;
+mod unread;

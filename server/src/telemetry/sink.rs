@@ -5,12 +5,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
 use super::Error;
 use super::journal::{self, Journal};
 use super::line::Line;
 use crate::config::{LogOutput, LogRotation};
+
+/// Ends the name of an old file that is compressed.
+const COMPRESSED: &str = ".gz";
 
 pub(super) enum Sink {
     Stderr,
@@ -79,9 +85,14 @@ impl RotatedFile {
     /// `name.log` becomes `name-<time>.log`, and old ones beyond the limits are deleted.
     fn rotate(&mut self, rotation: LogRotation) -> std::io::Result<()> {
         let (stem, extension) = self.name_parts();
-        let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3f");
+        let zone = if rotation.in_local_time { TimeZone::system() } else { TimeZone::UTC };
+        let time = jiff::Timestamp::now().to_zoned(zone).strftime("%Y-%m-%dT%H-%M-%S%.3f").to_string();
         let aside = self.path.with_file_name(format!("{stem}-{time}{extension}"));
-        std::fs::rename(&self.path, aside)?;
+        std::fs::rename(&self.path, &aside)?;
+        if rotation.compresses {
+            // Lines must not wait for it.
+            std::thread::Builder::new().name("log-compression".to_owned()).spawn(move || compress(&aside))?;
+        }
         *self = Self::open(&self.path, Some(rotation))?;
         self.delete_old(rotation)
     }
@@ -97,6 +108,7 @@ impl RotatedFile {
             .filter_map(Result::ok)
             .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
             .filter(|(name, _)| {
+                let name = name.strip_suffix(COMPRESSED).unwrap_or(name);
                 name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(&extension)).is_some_and(is_time)
             })
             .collect();
@@ -121,6 +133,27 @@ impl RotatedFile {
     }
 }
 
+/// Replaces a file by its compressed form. The file stays if that fails: nothing of a log is lost.
+fn compress(path: &Path) {
+    let named = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let part = named(".part");
+    let written = || -> std::io::Result<()> {
+        let mut file = GzEncoder::new(File::create(&part)?, Compression::default());
+        std::io::copy(&mut File::open(path)?, &mut file)?;
+        file.finish()?.sync_all()?;
+        std::fs::rename(&part, named(COMPRESSED))?;
+        std::fs::remove_file(path)
+    };
+    if let Err(error) = written() {
+        tracing::warn!(path = %path.display(), %error, "failed to compress an old log file");
+        let _ = std::fs::remove_file(&part);
+    }
+}
+
 fn is_time(text: &str) -> bool {
     text.len() == "2006-01-02T15-04-05.000".len()
         && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'T' | b'.'))
@@ -135,7 +168,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("etcd.log");
         std::fs::write(folder.path().join("etcd-notes.log"), "not ours").unwrap();
-        let rotation = LogRotation { max_size_bytes: 10, max_age: None, max_backups: Some(2) };
+        let rotation = LogRotation {
+            max_size_bytes: 10,
+            max_age: None,
+            max_backups: Some(2),
+            in_local_time: false,
+            compresses: false,
+        };
         let mut file = RotatedFile::open(&path, Some(rotation)).unwrap();
         let mut rotated = 0;
         while rotated < 4 {
@@ -149,5 +188,18 @@ mod tests {
             .collect();
         assert!(names.len() <= 4 && names.contains(&"etcd.log".to_owned()), "{names:?}");
         assert!(names.contains(&"etcd-notes.log".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn an_old_file_is_compressed_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = folder.path().join("etcd-2026-01-02T03-04-05.678.log");
+        std::fs::write(&old, "a line\n".repeat(1000)).unwrap();
+        compress(&old);
+        let packed = std::fs::read(folder.path().join("etcd-2026-01-02T03-04-05.678.log.gz")).unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
+        assert_eq!(text, "a line\n".repeat(1000));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the file itself is gone");
     }
 }

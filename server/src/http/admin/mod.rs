@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use tonic::body::Body;
 use tower::ServiceExt;
 
+use super::unread;
 use crate::metrics::Metrics;
 use crate::telemetry::Handle;
 
@@ -125,7 +126,8 @@ pub fn serve(
     router: Router,
     request: Request<Incoming>,
 ) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
-    Box::pin(async move { Ok(router.oneshot(request.map(axum::body::Body::new)).await?.map(Body::new)) })
+    let request = request.map(|body| axum::body::Body::new(unread::Read::new(body)));
+    Box::pin(async move { Ok(router.oneshot(request).await?.map(Body::new)) })
 }
 
 /// The answer to a path nobody serves.

@@ -38,13 +38,22 @@ pub enum Error {
     Mismatch,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    username: String,
+/// What our tokens claim.
+#[derive(Debug, Serialize)]
+struct Signed<'a> {
+    username: &'a str,
     /// The auth revision at which the token was signed.
     revision: u64,
     /// Seconds since 1970.
     exp: u64,
+}
+
+/// What is read of any token that our key has signed, ours or another issuer's. The times are the library's to check.
+#[derive(Debug, Deserialize)]
+struct Claims {
+    username: String,
+    /// A number of JSON, as etcd reads it.
+    revision: f64,
 }
 
 pub struct Jwt {
@@ -75,7 +84,10 @@ impl Jwt {
         let (signing, checking) = keys.read(private, public)?;
         let mut validation = Validation::new(algorithm);
         validation.leeway = 0;
-        validation.set_required_spec_claims(&["exp"]);
+        // As etcd: a token without an end has none, and whom else a token is for is its issuer's business.
+        validation.set_required_spec_claims::<&str>(&[]);
+        validation.validate_nbf = true;
+        validation.validate_aud = false;
         let jwt = Self { header: Header::new(algorithm), signing, checking, validation, ttl };
         jwt.check_pair()?;
         Ok(jwt)
@@ -84,15 +96,16 @@ impl Jwt {
     /// `None`: this member has no key to sign with.
     pub fn sign(&self, user: &str, revision: u64) -> Option<String> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let claims = Claims { username: user.to_owned(), revision, exp: (now + self.ttl).as_secs() };
+        let claims = Signed { username: user, revision, exp: (now + self.ttl).as_secs() };
         jsonwebtoken::encode(&self.header, &claims, self.signing.as_ref()?).ok()
     }
 
     /// Whose token it is, if it was signed with our key and is still in force.
     pub fn caller(&self, token: &str) -> Option<Caller> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
-        let Claims { username, revision, exp: _ } = claims.ok()?.claims;
-        Some(Caller { name: username, revision })
+        let Claims { username, revision } = claims.ok()?.claims;
+        // 0 is who calls without authentication. Authentication can't be on at 1: such a token is told that it is old.
+        Some(Caller { name: username, revision: (revision as u64).max(1) })
     }
 
     fn check_pair(&self) -> Result<(), Error> {
@@ -230,6 +243,37 @@ mod tests {
         {
             assert_eq!(ours.caller(forged), None, "{forged}");
         }
+    }
+
+    /// Whether a token with these claims is taken, and its revision.
+    #[track_caller]
+    fn check_foreign(claims: &str, expected: Option<u64>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "secret", "a secret of some length, thirty-two bytes");
+        let jwt = Jwt::new(&[option("sign-method", "HS256"), option("priv-key", &path)]).unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let claims = claims.replace("PAST", &(now - 100).to_string()).replace("FUTURE", &(now + 100).to_string());
+        let claims: serde_json::Value = serde_json::from_str(&claims).unwrap();
+        let token = jsonwebtoken::encode(&jwt.header, &claims, jwt.signing.as_ref().unwrap()).unwrap();
+        assert_eq!(jwt.caller(&token).map(|caller| caller.revision), expected, "{claims}");
+    }
+
+    #[test]
+    fn tokens_of_another_issuer_are_judged_as_by_etcd() {
+        check_foreign(r#"{"username":"a","revision":3,"exp":FUTURE}"#, Some(3));
+        check_foreign(r#"{"username":"a","revision":3}"#, Some(3));
+        check_foreign(r#"{"username":"a","revision":3.5,"exp":FUTURE.5,"aud":"x","iss":"y"}"#, Some(3));
+        check_foreign(r#"{"username":"a","revision":3,"aud":["x","y"],"nbf":PAST}"#, Some(3));
+        check_foreign(r#"{"username":"a","revision":3,"exp":PAST}"#, None);
+        check_foreign(r#"{"username":"a","revision":3,"nbf":FUTURE}"#, None);
+        check_foreign(r#"{"username":"a"}"#, None);
+        check_foreign(r#"{"revision":3}"#, None);
+    }
+
+    #[test]
+    fn a_revision_that_cannot_be_is_an_old_one() {
+        check_foreign(r#"{"username":"a","revision":0}"#, Some(1));
+        check_foreign(r#"{"username":"a","revision":-1}"#, Some(1));
     }
 
     #[test]

@@ -6,6 +6,9 @@ use tonic::Status;
 use crate::background;
 use crate::http::status;
 
+/// bcrypt ignores what is beyond.
+const MAX_PASSWORD_BYTES: usize = 72;
+
 /// Passwords that may wait. At etcd's cost of 10 the last of them waits some five seconds.
 const WAITING: usize = 64;
 
@@ -60,10 +63,7 @@ fn work(mut jobs: mpsc::Receiver<Job>, cost: u32) {
         // Whoever asked may have gone meanwhile: then nobody needs the work.
         match job {
             Job::Hash(password, answer) if !answer.is_closed() => {
-                // The version that etcd writes. More than 72 bytes are refused, as bcrypt would ignore them.
-                let hashed = bcrypt::non_truncating_hash_with_result(password, cost);
-                let hashed = hashed.map(|parts| parts.format_for_version(bcrypt::Version::TwoA));
-                let _ = answer.send(hashed.map_err(refusal));
+                let _ = answer.send(hash(&password, cost));
             }
             Job::Check { password, hash, matches } if !matches.is_closed() => {
                 let is_user = hash.is_some();
@@ -73,18 +73,19 @@ fn work(mut jobs: mpsc::Receiver<Job>, cost: u32) {
                     }
                     decoy.clone()
                 });
-                let is_same = hash.is_some_and(|hash| bcrypt::non_truncating_verify(password, &hash).unwrap_or(false));
-                let _ = matches.send(is_user && is_same);
+                let is_same = hash.is_some_and(|hash| bcrypt::verify(&password, &hash).unwrap_or(false));
+                let _ = matches.send(is_user && is_same && password.len() <= MAX_PASSWORD_BYTES);
             }
             Job::Hash(..) | Job::Check { .. } => {}
         }
     }
 }
 
-/// In the words of Go's bcrypt, which etcd passes on.
-fn refusal(error: bcrypt::BcryptError) -> String {
-    match error {
-        bcrypt::BcryptError::Truncation(_) => "bcrypt: password length exceeds 72 bytes".to_owned(),
-        error => format!("bcrypt: {error}"),
+/// The hash in the version that etcd writes, or a refusal in the words of Go's bcrypt, which etcd passes on.
+fn hash(password: &str, cost: u32) -> Result<String, String> {
+    if password.len() > MAX_PASSWORD_BYTES {
+        return Err(format!("bcrypt: password length exceeds {MAX_PASSWORD_BYTES} bytes"));
     }
+    let hashed = bcrypt::hash_with_result(password, cost);
+    hashed.map(|parts| parts.format_for_version(bcrypt::Version::TwoA)).map_err(|error| format!("bcrypt: {error}"))
 }

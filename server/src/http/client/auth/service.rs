@@ -152,7 +152,10 @@ impl Auth for Service {
     ) -> Result<Response<pb::AuthUserChangePasswordResponse>, Status> {
         let (credentials, mut request) = Credentials::split(request);
         let password = std::mem::take(&mut request.password);
-        request.hashed_password = self.hashed(password).await?;
+        // As etcd: without a password the given hash is kept, and without that nobody can log in.
+        if !password.is_empty() {
+            request.hashed_password = self.hashed(password).await?;
+        }
         let request = pb::InternalRaftRequest { auth_user_change_password: Some(request), ..Default::default() };
         let header = self.change(&credentials, request).await?;
         Ok(Response::new(pb::AuthUserChangePasswordResponse { header }))
