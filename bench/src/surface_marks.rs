@@ -150,7 +150,10 @@ async fn puts_per_second(pair: &Pair, with_token: bool, arguments: &Arguments) -
     let puts = clients.into_iter().map(async |(number, mut client)| {
         let mut count = 0_u64;
         while Instant::now() < end {
-            client.put(format!("key-{number}"), "a value of some length", None).await.map_err(Error::client("a put"))?;
+            client
+                .put(format!("key-{number}"), "a value of some length", None)
+                .await
+                .map_err(Error::client("a put"))?;
             count += 1;
         }
         Ok::<_, Error>(count)
@@ -180,11 +183,7 @@ async fn posts_per_second(cluster: &Cluster, arguments: &Arguments) -> Result<f6
     Ok(counts.iter().sum::<u64>() as f64 / arguments.seconds as f64)
 }
 
-async fn post(
-    client: &legacy::Client<HttpConnector, Full<Bytes>>,
-    url: &str,
-    body: Bytes,
-) -> Result<(), Error> {
+async fn post(client: &legacy::Client<HttpConnector, Full<Bytes>>, url: &str, body: Bytes) -> Result<(), Error> {
     let failed = |answer: String| Error::Answer { what: "a put by the gateway".into(), answer };
     let request = Request::post(url).body(Full::new(body)).map_err(|error| failed(error.to_string()))?;
     let response = client.request(request).await.map_err(|error| failed(error.to_string()))?;
