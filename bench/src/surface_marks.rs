@@ -218,12 +218,12 @@ impl Flood {
         let mut tasks = Vec::new();
         for _ in 0..callers {
             // Connected without a user: each try is then one call.
-            let mut client = pair.closed.client().await?;
+            let client = pair.closed.client().await?;
             let stop = stop.clone();
             tasks.push(tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     // That it fails is the point. A caller that is told to come back later does, as client libraries do.
-                    if client.auth_client().authenticate(USER, "wrong").await.is_err() {
+                    if client.auth_client().authenticate(USER.to_owned(), "wrong".to_owned()).await.is_err() {
                         tokio::time::sleep(Duration::from_millis(500)).await;
                     }
                 }
