@@ -121,14 +121,14 @@ pub(super) fn server(b: &mut Builder) -> Server {
             "etcd_server_request_duration_seconds",
             "Time of a request in the member, by type",
             FROM_1_MS,
-            |name, success| [("type", name.to_owned()), ("success", success.to_string())],
+            |name, success| [("success", success.to_string()), ("type", name.to_owned())],
         ),
         apply_duration: Operations::new(
             b,
             "etcd_server_apply_duration_seconds",
             "Time to apply an entry, by operation",
             buckets(0.0001, 20),
-            |name, success| [("version", "v3".to_owned()), ("op", name.to_owned()), ("success", success.to_string())],
+            |name, success| [("op", name.to_owned()), ("success", success.to_string()), ("version", "v3".to_owned())],
         ),
         range_duration: Operations::new(
             b,
