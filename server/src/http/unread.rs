@@ -1,7 +1,7 @@
 //! Bodies of requests that are answered before they are read.
 //!
 //! Over HTTP/2 a body that is dropped resets its stream, and clients such as curl then lose the answer that came before. So what
-//! is left of a body is read, within bounds, as Go's server does for HTTP/1.1.
+//! is left of a body is read, within bounds.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-/// Bytes of a body that are read for nobody; Go's bound.
+/// Bytes of a body that are read for nobody.
 const MOST_BYTES: usize = 256 << 10;
 /// How long they are waited for.
 const MOST_TIME: Duration = Duration::from_secs(5);

@@ -18,7 +18,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures::future::BoxFuture;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tower::ServiceExt;
@@ -126,7 +126,11 @@ pub fn serve(
     router: Router,
     request: Request<Incoming>,
 ) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
-    let request = request.map(|body| axum::body::Body::new(unread::Read::new(body)));
+    let request = match request.version() {
+        Version::HTTP_2 => request.map(|body| axum::body::Body::new(unread::Read::new(body))),
+        // The library reads on by itself, or closes the connection.
+        _ => request.map(axum::body::Body::new),
+    };
     Box::pin(async move { Ok(router.oneshot(request).await?.map(Body::new)) })
 }
 
