@@ -7,8 +7,13 @@ use super::schema::{FAILURE, Schemas, comment, describe, reference};
 
 const JSON: &str = "application/json";
 /// Services that call others inside the server pass on their texts without their codes, as etcd's do; and an action that
-/// `Downgrade` doesn't know has no code in etcd either.
-const WITHOUT_CODES: [&str; 3] = ["v3lockpb.Lock.", "v3electionpb.Election.", "etcdserverpb.Maintenance.Downgrade"];
+/// `Downgrade` doesn't know, or a hash of a password that isn't base64, has no code in etcd either.
+const WITHOUT_CODES: [&str; 4] = [
+    "v3lockpb.Lock.",
+    "v3electionpb.Election.",
+    "etcdserverpb.Maintenance.Downgrade",
+    "etcdserverpb.Auth.UserChangePassword",
+];
 
 pub fn document(routes: &Routes) -> Value {
     let mut schemas = Schemas::default();
@@ -156,10 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn locks_elections_and_downgrades_are_refused_with_500_and_nothing_else_is() {
+    fn calls_whose_refusals_have_no_code_are_refused_with_500_and_no_others() {
         let document = document(&Routes::load().unwrap());
         for (path, item) in document["paths"].as_object().unwrap() {
-            let without_code = ["/v3/lock/", "/v3/election/", "/v3/maintenance/downgrade"];
+            let without_code = ["/v3/lock/", "/v3/election/", "/v3/maintenance/downgrade", "/v3/auth/user/changepw"];
             let without_code = without_code.iter().any(|prefix| path.starts_with(prefix));
             assert_eq!(item["post"]["responses"]["500"].is_object(), without_code, "{path}");
         }
