@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use quorate_proto::served::etcdserverpb as pb;
 use tokio::time::Instant;
 
+use crate::metrics::Metrics;
 use crate::raft;
 use crate::store::Store;
 
@@ -28,6 +29,7 @@ struct Inner {
     store: Store,
     /// What a new leader adds to every lease: while no one led, no one could renew.
     extension: Duration,
+    metrics: Arc<Metrics>,
     terms: Mutex<Terms>,
 }
 
@@ -59,8 +61,9 @@ impl Deadline {
 
 impl Lessor {
     /// Starts counting; ends with the runtime.
-    pub fn start(raft: raft::Handle, store: Store, election_timeout: Duration) -> Self {
-        let lessor = Self(Arc::new(Inner { raft, store, extension: election_timeout, terms: Mutex::default() }));
+    pub fn start(raft: raft::Handle, store: Store, metrics: Arc<Metrics>, election_timeout: Duration) -> Self {
+        let terms = Mutex::default();
+        let lessor = Self(Arc::new(Inner { raft, store, extension: election_timeout, metrics, terms }));
         let inner = Arc::downgrade(&lessor.0);
         tokio::spawn(async move {
             let mut look = tokio::time::interval(LOOK);
@@ -90,6 +93,7 @@ impl Lessor {
                 _ => terms.deadlines.insert(id, deadline),
             };
         }
+        self.0.metrics.lease.renewed.inc();
         if lease.remaining_ttl > 0 {
             // A recorded remainder would shorten the lease under the next leader.
             self.0.checkpoint(vec![pb::LeaseCheckpoint { id, remaining_ttl: 0 }]).await;
@@ -161,7 +165,10 @@ impl Inner {
         let request = pb::LeaseRevokeRequest { id };
         let request = pb::InternalRaftRequest { lease_revoke: Some(request), ..Default::default() };
         match self.raft.propose_as_root(request).await {
-            Ok(_) | Err(raft::Error::Refused(_)) => {}
+            Ok(_) => {
+                self.metrics.lease.expired.inc();
+            }
+            Err(raft::Error::Refused(_)) => {}
             // The next look tries again, here or on the next leader.
             Err(error) => {
                 tracing::warn!(lease = format!("{id:016x}"), %error, "failed to revoke an expired lease");

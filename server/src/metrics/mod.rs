@@ -223,6 +223,15 @@ impl Server {
         self.feature_enabled.get_or_create(&labels).set(i64::from(enabled));
     }
 
+    /// The alarms that are raised now, by member and type.
+    pub fn set_alarms(&self, alarms: impl Iterator<Item = (u64, &'static str)>) {
+        self.alarms.clear();
+        for (member_id, alarm) in alarms {
+            let labels = [("server_id", format!("{member_id:x}")), ("alarm_type", alarm.to_owned())];
+            self.alarms.get_or_create(&labels).set(1);
+        }
+    }
+
     /// One check of `/livez` or `/readyz`.
     pub fn record_healthcheck(&self, kind: &'static str, name: &'static str, healthy: bool) {
         let labels = [("type", kind.to_owned()), ("name", name.to_owned())];

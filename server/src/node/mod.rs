@@ -32,7 +32,7 @@ use crate::telemetry;
 use crate::telemetry::traces::{self, Traces};
 use crate::traffic::Totals;
 use crate::wal;
-use observers::{ApplyTimes, RaftTimes};
+use observers::RaftTimes;
 use open::{Opened, open};
 use security::Security;
 
@@ -107,13 +107,12 @@ pub async fn run(
     let Some(parts) = open(&config, &folder, &metrics, &security.to_peers, &stop).await? else {
         return Ok(Ended::Stopped);
     };
-    let Opened { wal, store, mut writer, identified, was_here } = parts;
-    writer.observe(Arc::new(ApplyTimes(metrics.clone())));
+    let Opened { wal, store, writer, identified, was_here } = parts;
 
     let observer = Arc::new(RaftTimes::new(metrics.clone(), identified.member_id, config.warning_apply_duration));
     let options = raft_options(&config, &identified, security.to_peers.clone(), observer.clone());
     let raft = raft::start(options, wal.clone(), store.clone(), writer, &clock).await?;
-    let lessor = Lessor::start(raft.clone(), store.clone(), config.election_timeout);
+    let lessor = Lessor::start(raft.clone(), store.clone(), metrics.clone(), config.election_timeout);
     let authority = Authority::new(&auth::Settings::of(&config))?;
     let limits = client::Limits::of(&config);
     let member = client::Member::new(raft.clone(), store.clone(), authority, limits, folder.member().to_owned());

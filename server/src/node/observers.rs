@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::metrics::{Metrics, Peer};
 use crate::operation::Operation;
 use crate::raft::{self, Direction};
-use crate::store::apply;
+use crate::store::{self, Done};
 use crate::traffic::Meter;
 use crate::wal;
 
@@ -21,8 +21,9 @@ impl wal::Observer for WalTimes {
         self.0.disk.wal_fsync_duration.observe(took.as_secs_f64());
     }
 
-    fn written(&self, bytes: usize) {
+    fn written(&self, bytes: usize, took: Duration) {
         self.0.disk.wal_write_bytes.inc_by(bytes as i64);
+        self.0.disk.wal_write_duration.observe(took.as_secs_f64());
     }
 }
 
@@ -50,6 +51,29 @@ impl RaftTimes {
 impl raft::Observer for RaftTimes {
     fn meter(&self, member_id: u64) -> Arc<dyn Meter> {
         Arc::new(PeerMeter(self.peer(member_id)))
+    }
+
+    fn heartbeat_failed(&self) {
+        self.metrics.server.heartbeat_send_failures.inc();
+    }
+
+    fn read_barrier_failed(&self, gave_up: bool) {
+        let server = &self.metrics.server;
+        if gave_up {
+            server.read_indexes_failed.inc()
+        } else {
+            server.slow_read_indexes.inc()
+        };
+    }
+
+    fn promoted(&self, refusal: Option<&str>) {
+        match refusal {
+            None => self.metrics.server.learner_promote_successes.inc(),
+            Some(reason) => {
+                let labels = [("Reason", reason.to_owned())];
+                self.metrics.server.learner_promote_failures.get_or_create(&labels).inc()
+            }
+        };
     }
 
     fn round_trip(&self, member_id: u64, took: Duration) {
@@ -115,6 +139,9 @@ impl raft::Observer for RaftTimes {
             Some(took) => {
                 succeeded.inc();
                 duration.observe(took.as_secs_f64());
+                if direction == Direction::Receive {
+                    self.metrics.disk.snap_db_save_duration.observe(took.as_secs_f64());
+                }
             }
             None => {
                 failed.inc();
@@ -127,12 +154,57 @@ impl raft::Observer for RaftTimes {
     }
 }
 
-/// The store's times of single entries.
-pub struct ApplyTimes(pub Arc<Metrics>);
+/// What the store does, and how long it takes.
+pub struct StoreTimes(pub Arc<Metrics>);
 
-impl apply::Observer for ApplyTimes {
+impl store::Observer for StoreTimes {
     fn executed(&self, operation: Operation, success: bool, took: Duration) {
         self.0.server.apply_duration.observe(operation, success, took);
+    }
+
+    fn wrote(&self, done: &Done) {
+        let (mvcc, lease) = (&self.0.mvcc, &self.0.lease);
+        mvcc.range.inc_by(done.ranges);
+        mvcc.put.inc_by(done.puts);
+        mvcc.delete.inc_by(done.deletes);
+        mvcc.txn.inc_by(done.txns);
+        mvcc.total_put_size.inc_by(done.put_bytes as i64);
+        lease.granted.inc_by(done.granted.len() as u64);
+        lease.revoked.inc_by(done.revoked);
+        done.granted.iter().for_each(|ttl_s| lease.ttl.observe(*ttl_s as f64));
+    }
+
+    fn ranged(&self, ranges: u64) {
+        self.0.mvcc.range.inc_by(ranges);
+    }
+
+    fn holds_rows(&self, begins: bool) {
+        self.0.mvcc.db_open_read_transactions.inc_by(if begins { 1 } else { -1 });
+    }
+
+    fn hashed(&self, up_to_revision: bool, took: Duration) {
+        let mvcc = &self.0.mvcc;
+        let duration = if up_to_revision { &mvcc.hash_rev_duration } else { &mvcc.hash_duration };
+        duration.observe(took.as_secs_f64());
+    }
+
+    fn defragmenting(&self, took: Option<Duration>) {
+        self.0.disk.defrag_inflight.set(i64::from(took.is_none()));
+        if let Some(took) = took {
+            self.0.disk.backend_defrag_duration.observe(took.as_secs_f64());
+        }
+    }
+
+    fn compaction_step(&self, rows: u64, took: Duration, index_held: Duration) {
+        let mvcc = &self.0.mvcc;
+        mvcc.compaction_keys.inc_by(rows);
+        mvcc.compaction_pause_ms.observe(took.as_secs_f64() * 1000.0);
+        mvcc.index_compaction_pause_ms.observe(index_held.as_secs_f64() * 1000.0);
+    }
+
+    fn compacted(&self, took: Duration) {
+        self.0.mvcc.compaction_total_ms.observe(took.as_secs_f64() * 1000.0);
+        self.0.mvcc.compaction_last.set(jiff::Timestamp::now().as_second());
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::observers::WalTimes;
+use super::observers::{StoreTimes, WalTimes};
 use super::{Error, texts};
 use crate::bootstrap::{self, Identified};
 use crate::config::{Config, Gate};
@@ -48,7 +48,7 @@ pub async fn open(
     if Wal::exists(&wal_dir, &wal_options)? {
         let (wal, recovered) = Wal::open(&wal_dir, wal_options)?;
         folder.mark_begun()?;
-        let (store, writer) = open_store(&folder.store(), store_options).await?;
+        let (store, writer) = open_store(&folder.store(), store_options, metrics).await?;
         defragment_at_start(&store, config.bootstrap_defrag_threshold_megabytes).await?;
         bootstrap::check_learners(&store, config.max_learners)?;
         let identified = Identified::restarted(recovered.metadata.node_id, recovered.metadata.cluster_id);
@@ -65,7 +65,7 @@ pub async fn open(
         );
         return Ok(Some(Opened { wal, store, writer, identified, was_here: true }));
     }
-    let (store, writer) = open_store(&folder.store(), store_options).await?;
+    let (store, writer) = open_store(&folder.store(), store_options, metrics).await?;
     // A new member's store is empty: this was another's, or its log is lost, and with it what it voted and acknowledged.
     if store.applied().index > 0 || folder.has_begun() {
         return Err(Error::LogMissing { member: folder.member().to_owned(), wal: wal_dir });
@@ -100,8 +100,10 @@ async fn defragment_at_start(store: &Store, threshold_megabytes: Option<u64>) ->
     Ok(done.map_err(|error| store::Error::Folder(error.to_string()))??)
 }
 
-async fn open_store(dir: &Path, options: store::Options) -> Result<(Store, Writer), Error> {
+async fn open_store(dir: &Path, options: store::Options, metrics: &Arc<Metrics>) -> Result<(Store, Writer), Error> {
     let dir = dir.to_owned();
     let opened = tokio::task::spawn_blocking(move || Store::open(&dir, options)).await;
-    Ok(opened.map_err(|error| store::Error::Folder(error.to_string()))??)
+    let (store, writer) = opened.map_err(|error| store::Error::Folder(error.to_string()))??;
+    store.observe(Arc::new(StoreTimes(metrics.clone())));
+    Ok((store, writer))
 }

@@ -151,7 +151,11 @@ impl Handle {
     /// After this the local store shows every write that was acknowledged anywhere before the call.
     pub async fn read_barrier(&self) -> Result<(), Error> {
         let _span = traces::within("read_barrier", Vec::new);
-        tokio::time::timeout(self.0.request_timeout, self.0.reads.barrier()).await.map_err(|_| Error::Timeout)?
+        let barrier = tokio::time::timeout(self.0.request_timeout, self.0.reads.barrier()).await;
+        if barrier.is_err() {
+            self.0.observer.read_barrier_failed(true);
+        }
+        barrier.map_err(|_| Error::Timeout)?
     }
 
     pub fn status(&self) -> Status {

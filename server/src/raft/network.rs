@@ -120,8 +120,8 @@ impl RaftNetworkV2<C> for Network {
         let begun = Instant::now();
         let answered = within(option.hard_ttl(), self.client()?.append_once(request)).await;
         self.transport.heard(self.target, answered.as_ref().err());
-        if answered.is_ok() && self.traffic == Traffic::Heartbeat {
-            self.transport.round_trip(self.target, begun.elapsed());
+        if self.traffic == Traffic::Heartbeat {
+            self.transport.beat(self.target, answered.is_ok().then(|| begun.elapsed()));
         }
         let response = answered?;
         wire::append_response(response).map_err(|error| RPCError::Network(NetworkError::new(&error)))

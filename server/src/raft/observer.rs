@@ -12,6 +12,12 @@ pub trait Observer: Send + Sync {
     fn meter(&self, member_id: u64) -> Arc<dyn Meter>;
     /// A member answered a heartbeat.
     fn round_trip(&self, member_id: u64, took: Duration);
+    /// The leader had no answer to a heartbeat.
+    fn heartbeat_failed(&self);
+    /// A round of read barriers had no answer in time and is begun again, or a caller gave up.
+    fn read_barrier_failed(&self, gave_up: bool);
+    /// The leader promoted a learner, or refused to.
+    fn promoted(&self, refusal: Option<&str>);
     /// A call to a member failed.
     fn send_failed(&self, member_id: u64);
     /// A member began or ceased to answer.

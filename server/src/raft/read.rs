@@ -63,6 +63,7 @@ pub fn serve(inner: &Arc<Inner>, mut waiting: Waiting) {
                     Err(Error::Stopped) => return,
                     Err(error) => {
                         tracing::debug!(%error, "a read-index round failed");
+                        inner.observer.read_barrier_failed(false);
                         let mut status = inner.status.clone();
                         status.mark_unchanged();
                         let _ = tokio::time::timeout(Duration::from_millis(20), status.changed()).await;

@@ -96,6 +96,16 @@ impl Handle {
 
     /// On the leader.
     pub(super) async fn change_members_here(&self, change: Change) -> Result<(), Error> {
+        let promotes = matches!(change, Change::Promote(_));
+        let changed = self.carry_out(change).await;
+        if promotes {
+            let refusal = changed.as_ref().err().map(ToString::to_string);
+            self.0.observer.promoted(refusal.as_deref());
+        }
+        changed
+    }
+
+    async fn carry_out(&self, change: Change) -> Result<(), Error> {
         let inner = &self.0;
         let _one_at_a_time = inner.reconfiguring.lock().await;
         // A leader that was deposed, or has not committed in its term yet, doesn't know the members.

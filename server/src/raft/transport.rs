@@ -284,9 +284,12 @@ impl Transport {
         }
     }
 
-    /// A heartbeat was answered.
-    pub fn round_trip(&self, target: u64, took: Duration) {
-        self.observer.round_trip(target, took);
+    /// A heartbeat was answered, after so long, or wasn't.
+    pub fn beat(&self, target: u64, took: Option<Duration>) {
+        match took {
+            Some(took) => self.observer.round_trip(target, took),
+            None => self.observer.heartbeat_failed(),
+        }
     }
 
     /// Addresses by the newest membership.

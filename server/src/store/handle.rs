@@ -1,9 +1,12 @@
 //! The handle that readers hold.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use quorate_proto::{membershippb::Attributes, served::etcdserverpb as pb};
+use quorate_proto::{
+    membershippb::Attributes,
+    served::etcdserverpb::{self as pb, response_op::Response},
+};
 
 use super::{
     apply::Writer,
@@ -13,6 +16,7 @@ use super::{
     error::Error,
     kv::{self, compactor::Compactor, hash::HashKv},
     lease::LeaseView,
+    observer::Observer,
     open,
     options::Options,
     shared::Shared,
@@ -57,12 +61,24 @@ impl Store {
 
     /// A range of keys. The header carries the current revision.
     pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
+        if let Some(observer) = self.shared.observer() {
+            observer.ranged(1);
+        }
         kv::range(&self.shared, request)
+    }
+
+    /// From now on the store tells what it does. The first observer stays.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.shared.observe(observer);
     }
 
     /// A transaction without writes, at one revision. Its writes, if it has any, are refused.
     pub fn read_txn(&self, request: &pb::TxnRequest) -> Result<pb::TxnResponse, Error> {
-        kv::read_txn(&self.shared, request)
+        let reply = kv::read_txn(&self.shared, request)?;
+        if let Some(observer) = self.shared.observer() {
+            observer.ranged(ranges(&reply));
+        }
+        Ok(reply)
     }
 
     /// The revision of the last write; 1 before the first.
@@ -104,7 +120,7 @@ impl Store {
 
     /// etcd's hash of the history up to `revision` (0: all of it).
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, Error> {
-        kv::hash::hash_kv(&self.shared, revision)
+        self.hashing(true, || kv::hash::hash_kv(&self.shared, revision))
     }
 
     /// Hashes of the last compactions, newest first; see [`Options::compaction_hashes`].
@@ -114,7 +130,16 @@ impl Store {
 
     /// A hash of everything the entries decide: keys, leases, members, alarms.
     pub fn hash(&self) -> Result<u32, Error> {
-        kv::hash::hash(&self.shared)
+        self.hashing(false, || kv::hash::hash(&self.shared))
+    }
+
+    fn hashing<T>(&self, up_to_revision: bool, hash: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let hashed = hash();
+        if let Some(observer) = self.shared.observer() {
+            observer.hashed(up_to_revision, begun.elapsed());
+        }
+        hashed
     }
 
     pub fn size(&self) -> Size {
@@ -166,6 +191,18 @@ impl Store {
 
     /// Gives back what compaction has freed: [`Size::total`] becomes [`Size::in_use`], and RocksDB rewrites its files. Takes long.
     pub fn defragment(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        if let Some(observer) = self.shared.observer() {
+            observer.defragmenting(None);
+        }
+        let defragmented = self.rewrite();
+        if let Some(observer) = self.shared.observer() {
+            observer.defragmenting(Some(begun.elapsed()));
+        }
+        defragmented
+    }
+
+    fn rewrite(&self) -> Result<(), Error> {
         let backend = {
             let mut state = self.shared.write();
             state.total_bytes = size::in_use(state.rows_bytes);
@@ -208,4 +245,14 @@ impl Store {
         let everything = kv::index::KeyRange::all();
         self.shared.read().index.count(&everything)
     }
+}
+
+/// How many ranges a reply answers, those of nested transactions included.
+fn ranges(reply: &pb::TxnResponse) -> u64 {
+    let of = |op: &pb::ResponseOp| match &op.response {
+        Some(Response::ResponseRange(_)) => 1,
+        Some(Response::ResponseTxn(nested)) => ranges(nested),
+        _ => 0,
+    };
+    reply.responses.iter().map(of).sum()
 }

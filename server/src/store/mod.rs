@@ -15,6 +15,7 @@ mod error;
 mod handle;
 pub mod kv;
 pub mod lease;
+mod observer;
 mod open;
 mod options;
 mod shared;
@@ -32,6 +33,7 @@ pub use error::{Error, Refusal};
 pub use handle::Store;
 pub use kv::hash::HashKv;
 pub use lease::LeaseView;
+pub use observer::{Done, Observer};
 pub use options::Options;
 pub use size::Size;
 pub use snapshot::{

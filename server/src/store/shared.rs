@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{
     auth::{Registry, Tokens},
     kv::hash::HashKv,
+    observer::Observer,
     options::Options,
     size::Size,
     snapshot::folder::Folder,
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     /// [`State::finished`], to wait on.
     pub finished: watch::Sender<i64>,
     pub options: Options,
+    observer: OnceLock<Arc<dyn Observer>>,
     /// Where the rows are; `None` in memory.
     pub folder: Option<Mutex<Folder>>,
 }
@@ -56,6 +58,7 @@ impl Shared {
             finished: watch::Sender::new(state.finished),
             state: RwLock::new(state),
             options,
+            observer: OnceLock::new(),
             folder: folder.map(Mutex::new),
         };
         shared.publish(&shared.state.write());
@@ -80,6 +83,15 @@ impl Shared {
             self.auth.store(state.auth.clone());
         }
         self.revision.store(state.revision, Ordering::Release);
+    }
+
+    /// The first observer stays.
+    pub(super) fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.observer.set(observer);
+    }
+
+    pub(super) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.get().map(|observer| &**observer)
     }
 
     pub(super) fn revision(&self) -> i64 {

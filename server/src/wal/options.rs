@@ -42,8 +42,8 @@ impl Default for Options {
 pub trait Observer: Send + Sync + 'static {
     /// A sync of a segment took this long.
     fn fsync(&self, _took: Duration) {}
-    /// This many bytes were handed to the file system.
-    fn written(&self, _bytes: usize) {}
+    /// This many bytes were handed to the file system, which took this long.
+    fn written(&self, _bytes: usize, _took: Duration) {}
     /// The next segment could not be prepared because the disk is full. Nothing is lost yet: the current segment still has room.
     fn low_space(&self) {}
 }

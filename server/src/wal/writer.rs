@@ -271,8 +271,9 @@ impl Writer {
         let name = SegmentName { sequence: self.active.name.sequence + 1, first_index: self.last_index + 1 };
         let blank = self.spare.take()?;
         let head = segment::head(&mut self.encoder, self.metadata, self.state);
+        let begun = Instant::now();
         let (path, file) = blank.publish(&*self.options.disk, &self.dir, name, &head)?;
-        self.options.observer.written(head.len());
+        self.options.observer.written(head.len(), begun.elapsed());
         tracing::info!(path = %path.display(), "began a log segment");
 
         let mut state = self.shared.state.lock();
@@ -295,10 +296,11 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let Active { file, path, offset, .. } = &mut self.active;
         file.write_all_at(&self.buffer, *offset).map_err(|source| Failure::new("write", path, source))?;
         *offset += self.buffer.len() as u64;
-        self.options.observer.written(self.buffer.len());
+        self.options.observer.written(self.buffer.len(), begun.elapsed());
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_BYTES);
         Ok(())

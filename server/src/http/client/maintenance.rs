@@ -1,5 +1,7 @@
 //! The Maintenance service.
 
+use std::sync::Arc;
+
 use quorate_proto::served::etcdserverpb as pb;
 use quorate_proto::served::etcdserverpb::alarm_request::AlarmAction;
 use quorate_proto::served::etcdserverpb::maintenance_server::Maintenance;
@@ -12,6 +14,7 @@ use super::{downgrade, snapshot};
 use crate::background;
 use crate::config::API_VERSION;
 use crate::http::status;
+use crate::metrics::Metrics;
 use crate::store::apply;
 use crate::store::auth::Caller;
 
@@ -19,11 +22,12 @@ pub struct Service {
     member: Member,
     /// Told of defragmentations, if that is wanted.
     serving: Option<Serving>,
+    metrics: Arc<Metrics>,
 }
 
 impl Service {
-    pub fn new(member: Member, serving: Option<Serving>) -> Self {
-        Self { member, serving }
+    pub fn new(member: Member, serving: Option<Serving>, metrics: Arc<Metrics>) -> Self {
+        Self { member, serving, metrics }
     }
 
     /// The message of a request that only administrators may make.
@@ -155,7 +159,7 @@ impl Maintenance for Service {
 
     async fn snapshot(&self, request: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
         self.administered(request).await?;
-        snapshot::start(&self.member).await.map(Response::new)
+        snapshot::start(&self.member, &self.metrics).await.map(Response::new)
     }
 
     async fn move_leader(

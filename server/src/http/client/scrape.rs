@@ -39,6 +39,10 @@ pub fn scrape(member: &Member, traffic: &Arc<Totals>) -> impl Fn(&Metrics) + Sen
         metrics.mvcc.keys.set(store.keys() as i64);
         metrics.mvcc.current_revision.set(store.revision());
         metrics.mvcc.compact_revision.set(store.compact_revision());
+        metrics.lease.auth_revision.set(signed(store.auth().revision()));
+        metrics
+            .server
+            .set_alarms(store.alarms().into_iter().map(|alarm| (alarm.member_id, alarm.alarm().as_str_name())));
         let watch = store.watch().counters();
         metrics.mvcc.watchers.set(watch.watchers());
         metrics.mvcc.watch_streams.set(watch.streams());

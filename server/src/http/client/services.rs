@@ -78,7 +78,7 @@ pub fn services(parts: Parts) -> Services {
         watch: watch.clone(),
     });
     Services {
-        metrics,
+        metrics: metrics.clone(),
         traces,
         kv: bounded!(KvServer, kv::Service::new(member.clone(), reads)),
         watch: bounded!(WatchServer, watch),
@@ -86,7 +86,7 @@ pub fn services(parts: Parts) -> Services {
         cluster: bounded!(ClusterServer, cluster::Service::new(member.clone())),
         maintenance: bounded!(
             MaintenanceServer,
-            maintenance::Service::new(member.clone(), rests_on_defrag.then(|| serving.clone()))
+            maintenance::Service::new(member.clone(), rests_on_defrag.then(|| serving.clone()), metrics)
         ),
         auth: bounded!(AuthServer, auth::Service::new(member.clone())),
         lock: bounded!(LockServer, concurrency::LockService::new(inner.clone())),

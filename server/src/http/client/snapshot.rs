@@ -7,7 +7,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -18,6 +20,7 @@ use tonic::Status;
 
 use super::member::Member;
 use crate::background;
+use crate::metrics::Metrics;
 use crate::raft;
 use crate::store::{self, Bucket, Exported, MemberRows};
 
@@ -28,7 +31,8 @@ const PIECE_BYTES: usize = 32 << 10;
 /// Pieces read ahead of the client.
 const PIECES_AHEAD: usize = 16;
 
-pub async fn start(member: &Member) -> Result<Pieces, Status> {
+pub async fn start(member: &Member, metrics: &Arc<Metrics>) -> Result<Pieces, Status> {
+    let begun = Instant::now();
     let exporting = member.clone();
     let version = member.storage_version().unwrap_or_default();
     tracing::info!("sending database snapshot to client");
@@ -40,8 +44,10 @@ pub async fn start(member: &Member) -> Result<Pieces, Status> {
             Status::internal(format!("etcdserver: failed to write the snapshot: {error}"))
         })?;
     let (pieces, stream) = tokio::sync::mpsc::channel(PIECES_AHEAD);
-    let sending = move || {
-        if let Err(error) = send(file, version, &pieces) {
+    let metrics = metrics.clone();
+    let sending = move || match send(file, version, &pieces) {
+        Ok(()) => metrics.disk.backend_snapshot_duration.observe(begun.elapsed().as_secs_f64()),
+        Err(error) => {
             // The client may have gone; then this is dropped.
             let _ = pieces.blocking_send(Err(Status::internal(format!("failed to read the snapshot: {error}"))));
         }

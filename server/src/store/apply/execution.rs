@@ -13,6 +13,7 @@ use crate::store::{
         revision::Revision,
         row::{Pair, RowKey, key_range},
     },
+    observer::Done,
     size::row_bytes,
     state::State,
     watch::{Event, Frame, Kind},
@@ -25,13 +26,15 @@ pub(super) struct Execution<'a> {
     pub(super) index: u64,
     pub(super) batch: Batch,
     pub(super) frames: Vec<Arc<Frame>>,
+    /// Of all entries so far.
+    pub(super) done: Done,
     /// Changes of the revision being written.
     events: Vec<Event>,
 }
 
 impl<'a> Execution<'a> {
     pub(super) fn new(state: &'a mut State) -> Self {
-        Self { state, index: 0, batch: Batch::default(), frames: Vec::new(), events: Vec::new() }
+        Self { state, index: 0, batch: Batch::default(), frames: Vec::new(), done: Done::default(), events: Vec::new() }
     }
 
     /// The revision that a reply carries: that of the entry's writes once it has written.

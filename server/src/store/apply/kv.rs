@@ -40,6 +40,8 @@ pub(super) fn put_checked(on: &mut Execution<'_>, request: &pb::PutRequest) -> R
             lease = pair.lease;
         }
     }
+    on.done.puts += 1;
+    on.done.put_bytes += (request.key.len() + value.len()) as u64;
     on.write_pair(&request.key, value, lease);
     let prev_kv = if request.prev_kv { old.map(Into::into) } else { None };
     Ok(pb::PutResponse { header: header(on.revision()), prev_kv })
@@ -57,6 +59,7 @@ pub(super) fn delete_range(
     on: &mut Execution<'_>,
     request: &pb::DeleteRangeRequest,
 ) -> Result<pb::DeleteRangeResponse, Error> {
+    on.done.deletes += 1;
     let prev_kvs;
     let deleted;
     if request.range_end.is_empty() {

@@ -23,6 +23,7 @@ pub(super) fn grant(on: &mut Execution<'_>, request: &pb::LeaseGrantRequest) -> 
     }
     let ttl = ttl.max(1);
     on.state.leases.insert(id, ttl, 0);
+    on.done.granted.push(ttl);
     write(on, id, None);
     Ok(pb::LeaseGrantResponse { header: header(on.revision()), id, ttl, ..Default::default() })
 }
@@ -36,7 +37,9 @@ pub(super) fn revoke(
     let Some((_, row)) = on.state.leases.row(id) else {
         return Err(Refusal::LeaseNotFound.into());
     };
+    on.done.revoked += 1;
     for key in on.state.leases.keys(id) {
+        on.done.deletes += 1;
         on.delete_pair(&key);
     }
     on.state.leases.remove(id);

@@ -15,15 +15,12 @@ mod permit;
 mod txn;
 mod writer;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use quorate_proto::served::etcdserverpb as pb;
 
 pub use writer::Writer;
 
 use super::error::Refusal;
-use crate::operation::Operation;
 use crate::position::Position;
 
 /// A committed entry of the log.
@@ -45,11 +42,6 @@ pub enum Payload {
         /// Ids of the members that it leaves out and the one before had.
         removed: Vec<u64>,
     },
-}
-
-/// Told how long each request took. Called under the writer's lock: must be quick.
-pub trait Observer: Send + Sync {
-    fn executed(&self, operation: Operation, success: bool, took: Duration);
 }
 
 /// What an entry came to.

@@ -53,7 +53,10 @@ fn execute(
     let mut responses = Vec::with_capacity(ops.len());
     for op in ops {
         let response = match &op.request {
-            Some(Request::RequestRange(range)) => Some(Response::ResponseRange(range_reply(on, range)?)),
+            Some(Request::RequestRange(range)) => {
+                on.done.ranges += 1;
+                Some(Response::ResponseRange(range_reply(on, range)?))
+            }
             Some(Request::RequestPut(put)) => Some(Response::ResponsePut(put_checked(on, put)?)),
             Some(Request::RequestDeleteRange(range)) => Some(Response::ResponseDeleteRange(delete_range(on, range)?)),
             Some(Request::RequestTxn(nested)) => Some(Response::ResponseTxn(execute(on, nested, taken)?)),

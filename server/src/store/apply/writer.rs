@@ -4,9 +4,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use super::{
-    Entry, Observer, Outcome, Payload, Response, cluster::remove_members, dispatch::dispatch, execution::Execution,
-};
+use super::{Entry, Outcome, Payload, Response, cluster::remove_members, dispatch::dispatch, execution::Execution};
 use crate::{
     operation::Operation,
     position::Position,
@@ -20,17 +18,11 @@ pub struct Writer {
     shared: Arc<Shared>,
     hub: Hub,
     compactor: Compactor,
-    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Writer {
     pub(in crate::store) fn new(shared: Arc<Shared>, hub: Hub, compactor: Compactor) -> Self {
-        Self { shared, hub, compactor, observer: None }
-    }
-
-    /// From now on the time of each entry is reported.
-    pub fn observe(&mut self, observer: Arc<dyn Observer>) {
-        self.observer = Some(observer);
+        Self { shared, hub, compactor }
     }
 
     /// A handle for reading.
@@ -57,12 +49,17 @@ impl Writer {
                 Payload::Blank => Ok(Response::Empty),
                 Payload::Request(request) => {
                     let (operation, begun) = (Operation::of(&request), Instant::now());
+                    let operations_before = execution.done.operations();
                     let outcome = match dispatch(&mut execution, *request) {
                         Ok(response) => Ok(response),
                         Err(Error::Refused(refusal)) => Err(refusal),
                         Err(failure) => return Err(failure),
                     };
-                    if let Some(observer) = &self.observer {
+                    let operations = execution.done.operations() - operations_before;
+                    if matches!(operation, Operation::Txn | Operation::LeaseRevoke) && operations != 1 {
+                        execution.done.txns += 1;
+                    }
+                    if let Some(observer) = self.shared.observer() {
                         observer.executed(operation, outcome.is_ok(), begun.elapsed());
                     }
                     outcome
@@ -79,11 +76,14 @@ impl Writer {
         }
         let applied = execution.state.position_row();
         execution.write_fact(meta::APPLIED, Some(applied));
-        let Execution { batch, frames, .. } = execution;
+        let Execution { batch, frames, done, .. } = execution;
         state.backend.write(batch)?;
         self.shared.publish(&state);
         let compacts = state.compacted != compacted_before;
         drop(state);
+        if let Some(observer) = self.shared.observer() {
+            observer.wrote(&done);
+        }
         if !frames.is_empty() {
             self.hub.publish(frames);
         }

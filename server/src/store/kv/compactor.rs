@@ -5,7 +5,7 @@ use std::{
     ops::ControlFlow,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -110,10 +110,14 @@ fn work(shared: &Shared, signal: &Signal) -> Result<bool, Error> {
         if job.is_hashed {
             hash::keep_compaction(shared, job.finished, job.target, job.generation)?;
         }
+        let begun = Instant::now();
         while !job.step(shared)? {
             if !signal.pause(shared.options.compaction_pause) {
                 return Ok(false);
             }
+        }
+        if let Some(observer) = shared.observer() {
+            observer.compacted(begun.elapsed());
         }
     }
     Ok(true)
@@ -163,6 +167,7 @@ impl Job {
 
     /// True when the job is done, or void because the store was replaced.
     fn step(&mut self, shared: &Shared) -> Result<bool, Error> {
+        let begun = Instant::now();
         let scanned = self.scan(shared.options.compaction_batch_rows.max(1))?;
         let last = scanned.len() < shared.options.compaction_batch_rows.max(1);
         if let Some(end) = scanned.last() {
@@ -173,8 +178,10 @@ impl Job {
         let mut removed = Vec::new();
         let mut bytes = 0;
         let mut superseded = Vec::new();
+        let index_held;
         {
             let mut state = shared.write();
+            let taken = Instant::now();
             if state.generation != self.generation {
                 return Ok(true);
             }
@@ -192,6 +199,7 @@ impl Job {
                     bytes += row_bytes(Family::Key, row.as_bytes().len(), *value_bytes);
                 }
             }
+            index_held = taken.elapsed();
         }
         for (row, value) in superseded.iter().zip(self.backend.rows(&superseded)?) {
             if let Some(value) = value {
@@ -200,6 +208,7 @@ impl Job {
             }
         }
 
+        let rows = removed.len() as u64;
         let mut batch = Batch { removed, ..Batch::default() };
         if last {
             let name = Bytes::from_static(meta::FINISHED.as_bytes());
@@ -218,6 +227,9 @@ impl Job {
         }
         shared.publish(&state);
         drop(state);
+        if let Some(observer) = shared.observer() {
+            observer.compaction_step(rows, begun.elapsed(), index_held);
+        }
         if last {
             shared.finished.send_replace(self.target);
         }

@@ -33,6 +33,7 @@ pub(in crate::store) fn read<T>(shared: &Shared, work: impl Fn(&Pinned<'_>) -> R
         let state = shared.read();
         let backend = state.backend.clone();
         // While the lock is held: every row that the index names at this revision is in the snapshot.
+        let _held = RowsHeld::new(shared);
         let snapshot = backend.snapshot();
         let (revision, compacted, generation) = (state.revision, state.compacted, state.generation);
         let held = (attempt == ATTEMPTS).then_some(state);
@@ -50,6 +51,26 @@ pub(in crate::store) fn read<T>(shared: &Shared, work: impl Fn(&Pinned<'_>) -> R
             return result;
         }
         attempt += 1;
+    }
+}
+
+/// Tells the observer as long as rows are held.
+struct RowsHeld<'a>(&'a Shared);
+
+impl<'a> RowsHeld<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        if let Some(observer) = shared.observer() {
+            observer.holds_rows(true);
+        }
+        Self(shared)
+    }
+}
+
+impl Drop for RowsHeld<'_> {
+    fn drop(&mut self) {
+        if let Some(observer) = self.0.observer() {
+            observer.holds_rows(false);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ impl Observer for Counts {
         self.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn written(&self, bytes: usize) {
+    fn written(&self, bytes: usize, _took: Duration) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }

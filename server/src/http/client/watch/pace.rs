@@ -31,9 +31,8 @@ impl Pace {
 
     /// The message is handed to the connection.
     pub(super) fn begin(&mut self, reply: &pb::WatchResponse) {
-        if self.metrics.is_none() {
-            return;
-        }
+        let Some(metrics) = &self.metrics else { return };
+        metrics.mvcc.events.inc_by(reply.events.len() as u64);
         let kind = match reply.events.len() {
             0 if reply.created || reply.canceled => Kind::Control,
             0 => Kind::Progress,
