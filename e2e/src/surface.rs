@@ -133,7 +133,8 @@ pub fn with_table(page: &str, name: &str, differences: &BTreeMap<String, String>
     let reasons: BTreeMap<&str, &str> = table.lines().filter_map(reason).collect();
     let mut rows = String::from("| | difference | why |\n|---|---|---|\n");
     for (name, difference) in differences {
-        let reason = reasons.get(name.as_str()).unwrap_or(&UNEXPLAINED);
+        let given = reasons.get(name.as_str()).filter(|reason| !reason.trim().is_empty());
+        let reason = given.unwrap_or(&UNEXPLAINED);
         rows += &format!("| `{name}` | {difference} | {reason} |\n");
     }
     Some(format!("{before}{start}{rows}<!-- end -->{after}"))

@@ -12,6 +12,7 @@ mod gateway;
 mod gateway_tables;
 mod kube_apiserver;
 mod lock;
+mod metrics;
 mod mirror;
 mod openapi;
 mod reconnect;

@@ -174,7 +174,10 @@ async fn the_page_tells_every_difference_and_no_other() {
     } else {
         let changed: Vec<&str> = now.lines().filter(|line| !page.contains(line)).collect();
         let gone: Vec<&str> = page.lines().filter(|line| !now.contains(line)).collect();
-        assert!(now == page, "`make compatibility` writes it\nnot on the page: {changed:#?}\nno more so: {gone:#?}");
+        assert!(
+            now == page,
+            "`make compatibility` writes it\nnot on the page: {changed:#?}\nno more so: {gone:#?}\n(neither: a row is there twice)"
+        );
     }
     let unexplained: Vec<&str> = now.lines().filter(|line| line.ends_with(&format!("| {UNEXPLAINED} |"))).collect();
     assert!(unexplained.is_empty(), "without a reason: {unexplained:#?}");
