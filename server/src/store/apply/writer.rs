@@ -9,7 +9,13 @@ use crate::{
     operation::Operation,
     position::Position,
     store::{
-        Store, error::Error, kv::compactor::Compactor, shared::Shared, snapshot::replace, state::meta, watch::Hub,
+        Store,
+        error::{Error, Refusal},
+        kv::compactor::Compactor,
+        shared::Shared,
+        snapshot::replace,
+        state::meta,
+        watch::Hub,
     },
 };
 
@@ -60,7 +66,9 @@ impl Writer {
                         execution.done.txns += 1;
                     }
                     if let Some(observer) = self.shared.observer() {
-                        observer.executed(operation, outcome.is_ok(), begun.elapsed());
+                        // As in etcd: a compaction that comes too late finds what it asks for.
+                        let success = matches!(&outcome, Ok(_) | Err(Refusal::Compacted));
+                        observer.executed(operation, success, begun.elapsed());
                     }
                     outcome
                 }
