@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use quorate_e2e::Error;
 use quorate_e2e::binaries::Flavour;
 use quorate_e2e::cluster::Cluster;
+use quorate_e2e::wait::{self, Look};
 
 use crate::median::median;
 use crate::percentile::percentile;
@@ -91,10 +92,12 @@ pub async fn measure(arguments: &Arguments) -> Result<(), Error> {
             seen.plain.push(puts_per_second(pair, false, arguments).await?);
             seen.token.push(puts_per_second(pair, true, arguments).await?);
             seen.gateway.push(posts_per_second(&pair.open, arguments).await?);
-            seen.quiet_p99_ms.push(p99_of_paced(pair, arguments).await?);
+            // Logged in before the flood, during which nobody can.
+            let mut paced = pair.client(true).await?;
+            seen.quiet_p99_ms.push(p99_of_paced(&mut paced, arguments).await?);
             let flood = Flood::start(pair, arguments.logins).await?;
-            seen.flooded_p99_ms.push(p99_of_paced(pair, arguments).await?);
-            flood.end().await;
+            seen.flooded_p99_ms.push(p99_of_paced(&mut paced, arguments).await?);
+            flood.end(pair).await?;
             eprintln!(
                 "round {round}, {}: {:.0} puts/s, {:.0} with a token, {:.0} by the gateway; p99 {:.1} ms, flooded {:.1} ms",
                 flavours[at],
@@ -193,8 +196,7 @@ async fn post(client: &legacy::Client<HttpConnector, Full<Bytes>>, url: &str, bo
 }
 
 /// One client with a token puts at its pace.
-async fn p99_of_paced(pair: &Pair, arguments: &Arguments) -> Result<f64, Error> {
-    let mut client = pair.client(true).await?;
+async fn p99_of_paced(client: &mut Client, arguments: &Arguments) -> Result<f64, Error> {
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut millis = Vec::new();
     while Instant::now() < end {
@@ -232,12 +234,20 @@ impl Flood {
         Ok(Flood { stop, callers: tasks })
     }
 
-    async fn end(self) {
+    /// Returns when the server has done with it.
+    async fn end(self, pair: &Pair) -> Result<(), Error> {
         self.stop.store(true, Ordering::Relaxed);
         for caller in self.callers {
             caller.abort();
             // Cancelled, or it had ended.
             let _ = caller.await;
         }
+        let done = wait::until("a login after the flood", Duration::from_secs(60), async || {
+            Ok(match pair.client(true).await {
+                Ok(_) => Look::Yes(()),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        });
+        done.await
     }
 }
