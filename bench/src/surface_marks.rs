@@ -8,14 +8,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use etcd_client::{Client, ConnectOptions};
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::{self, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
 use quorate_e2e::Error;
 use quorate_e2e::binaries::Flavour;
 use quorate_e2e::cluster::Cluster;
+use quorate_e2e::gateway::Gateway;
 use quorate_e2e::wait::{self, Look};
 
 use crate::median::median;
@@ -167,17 +163,16 @@ async fn puts_per_second(pair: &Pair, with_token: bool, arguments: &Arguments) -
 
 /// The same puts in JSON.
 async fn posts_per_second(cluster: &Cluster, arguments: &Arguments) -> Result<f64, Error> {
-    let url = format!("{}/v3/kv/put", cluster.members()[0].client_url());
+    let endpoint = cluster.members()[0].endpoint();
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let posts = (0..arguments.clients).map(async |number| {
-        let client: legacy::Client<HttpConnector, Full<Bytes>> =
-            legacy::Client::builder(TokioExecutor::new()).build_http();
+        let gateway = Gateway::new(&endpoint);
         // Keys as long as those of the other puts, in base64.
         let key = format!("a2V5LTAw{:04}", number % 10_000);
-        let body = Bytes::from(format!(r#"{{"key":"{key}","value":"YSB2YWx1ZSBvZiBzb21lIGxlbmd0aA=="}}"#));
+        let body = format!(r#"{{"key":"{key}","value":"YSB2YWx1ZSBvZiBzb21lIGxlbmd0aA=="}}"#);
         let mut count = 0_u64;
         while Instant::now() < end {
-            post(&client, &url, body.clone()).await?;
+            post(&gateway, body.clone()).await?;
             count += 1;
         }
         Ok::<_, Error>(count)
@@ -186,13 +181,12 @@ async fn posts_per_second(cluster: &Cluster, arguments: &Arguments) -> Result<f6
     Ok(counts.iter().sum::<u64>() as f64 / arguments.seconds as f64)
 }
 
-async fn post(client: &legacy::Client<HttpConnector, Full<Bytes>>, url: &str, body: Bytes) -> Result<(), Error> {
-    let failed = |answer: String| Error::Answer { what: "a put by the gateway".into(), answer };
-    let request = Request::post(url).body(Full::new(body)).map_err(|error| failed(error.to_string()))?;
-    let response = client.request(request).await.map_err(|error| failed(error.to_string()))?;
-    let status = response.status();
-    response.into_body().collect().await.map_err(|error| failed(error.to_string()))?;
-    if status.is_success() { Ok(()) } else { Err(failed(status.to_string())) }
+async fn post(gateway: &Gateway, body: String) -> Result<(), Error> {
+    let answer = gateway.ask("POST", "/v3/kv/put", body).await?;
+    if answer.code == 200 {
+        return Ok(());
+    }
+    Err(Error::Answer { what: "a put by the gateway".into(), answer: answer.code.to_string() })
 }
 
 /// One client with a token puts at its pace.

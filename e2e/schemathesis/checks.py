@@ -13,6 +13,10 @@ TOO_LONG = ("number too large", "number too small")
 WITH_FRACTION = "expected a string or integer"
 
 
+def found(case, title, message):
+    return Failure(operation=case.operation.label, title=title, message=message)
+
+
 @schemathesis.check
 def another_method_is_answered_with_501(ctx, response, case):
     method = response.request.method
@@ -20,11 +24,7 @@ def another_method_is_answered_with_501(ctx, response, case):
     if method in DESCRIBED_METHODS | {"OPTIONS"}:
         return
     if response.status_code != 501:
-        raise Failure(
-            operation=case.operation.label,
-            title="Undescribed method",
-            message=f"{method} was answered with {response.status_code}, not with 501",
-        )
+        raise found(case, "Undescribed method", f"{method} was answered with {response.status_code}, not with 501")
 
 
 @schemathesis.check
@@ -33,11 +33,7 @@ def server_errors_are_described(ctx, response, case):
     if response.request.method not in DESCRIBED_METHODS or response.status_code < 500:
         return
     if str(response.status_code) not in case.operation.definition.raw["responses"]:
-        raise Failure(
-            operation=case.operation.label,
-            title="Server error",
-            message=f"{response.status_code} is not described: {response.text}",
-        )
+        raise found(case, "Server error", f"{response.status_code} is not described: {response.text}")
 
 
 @schemathesis.check
@@ -48,4 +44,4 @@ def what_fits_the_description_is_a_request(ctx, response, case):
     text = response.text
     if response.status_code != 400 or PARSERS_WORDS not in text or any(words in text for words in (*TOO_LONG, WITH_FRACTION)):
         return
-    raise Failure(operation=case.operation.label, title="Refused by the parser", message=text)
+    raise found(case, "Refused by the parser", text)

@@ -106,12 +106,7 @@ async fn a_member_whose_data_differs_ends_before_it_serves() {
         cluster.member(at).ready().await.unwrap();
     }
     cluster.launch(2).unwrap();
-    let status = wait::until("the end of the member", LIMIT, async || {
-        let ended = cluster.member(2).running()?.ended()?;
-        Ok(ended.map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Yes))
-    })
-    .await
-    .unwrap();
+    let status = cluster.member(2).running().unwrap().end().await.unwrap();
     assert_eq!(status.code(), Some(1));
     let log = cluster.member(2).running().unwrap().log();
     assert!(log.contains("found data inconsistency with peers"), "{log}");
@@ -143,12 +138,7 @@ async fn a_member_that_starts_first_compares_with_the_others_when_they_come() {
     for at in [0, 1] {
         cluster.launch(at).unwrap();
     }
-    let status = wait::until("the end of the member", LIMIT, async || {
-        let ended = cluster.member(1).running()?.ended()?;
-        Ok(ended.map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Yes))
-    })
-    .await
-    .unwrap();
+    let status = cluster.member(1).running().unwrap().end().await.unwrap();
     assert_eq!(status.code(), Some(1));
     let log = cluster.member(1).running().unwrap().log();
     assert!(log.contains("no more than half of the members agree"), "{log}");

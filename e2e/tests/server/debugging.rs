@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use quorate_e2e::binaries::Flavour;
 use quorate_e2e::cluster::Cluster;
+use quorate_e2e::gateway::Gateway;
 use quorate_e2e::health;
 use quorate_e2e::wait::{self, Look};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -18,6 +19,12 @@ async fn member(flag: &str) -> (Cluster, SocketAddr) {
     let cluster = Cluster::builder(Flavour::under_test(), 1).flag(flag).start().await.unwrap();
     let address = cluster.members()[0].endpoint().parse().unwrap();
     (cluster, address)
+}
+
+/// Status code and body.
+async fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let answer = Gateway::new(&address.to_string()).ask(method, path, body.to_owned()).await.unwrap();
+    (answer.code, answer.body)
 }
 
 /// Writes until it is dropped, so that there is something to profile.
@@ -59,9 +66,8 @@ async fn one_profile_is_taken_at_a_time_and_ends_with_whoever_asked_for_it() {
     let mut asking = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /debug/pprof/profile?seconds=60 HTTP/1.1\r\nHost: {address}\r\n\r\n");
     asking.write_all(request.as_bytes()).await.unwrap();
-    let ask = || async { raw(address, "GET", "/debug/pprof/profile?seconds=1", "").await };
     wait::until("a refusal", LIMIT, async || {
-        let (code, body) = ask().await;
+        let (code, body) = ask(address, "GET", "/debug/pprof/profile?seconds=1", "").await;
         Ok(if code == 500 { Look::Yes(body) } else { Look::NotYet(format!("{code}")) })
     })
     .await
@@ -69,7 +75,7 @@ async fn one_profile_is_taken_at_a_time_and_ends_with_whoever_asked_for_it() {
     .unwrap();
     drop(asking);
     wait::until("a profile", LIMIT, async || {
-        let (code, body) = ask().await;
+        let (code, body) = ask(address, "GET", "/debug/pprof/profile?seconds=1", "").await;
         Ok(if code == 200 { Look::Yes(()) } else { Look::NotYet(body) })
     })
     .await
@@ -90,29 +96,12 @@ async fn the_level_of_the_log_is_changed_while_the_member_runs() {
     let mut cluster = Cluster::builder(Flavour::Quorate, 1).flag("--enable-pprof").start().await.unwrap();
     let address = cluster.members()[0].endpoint().parse().unwrap();
     let path = "/config/local/log";
-    assert_eq!(raw(address, "GET", path, "").await, (200, r#"{"Level":"INFO"}"#.to_owned()));
-    assert_eq!(raw(address, "PUT", path, r#"{"Level":"DEBUG"}"#).await, (204, String::new()));
-    assert_eq!(raw(address, "GET", path, "").await, (200, r#"{"Level":"DEBUG"}"#.to_owned()));
+    assert_eq!(ask(address, "GET", path, "").await, (200, r#"{"Level":"INFO"}"#.to_owned()));
+    assert_eq!(ask(address, "PUT", path, r#"{"Level":"DEBUG"}"#).await, (204, String::new()));
+    assert_eq!(ask(address, "GET", path, "").await, (200, r#"{"Level":"DEBUG"}"#.to_owned()));
     cluster.member(0).running().unwrap().logs("the level of the log changes").await.unwrap();
-    assert_eq!(raw(address, "PUT", path, r#"{"Level":"LOUD"}"#).await.0, 400);
+    assert_eq!(ask(address, "PUT", path, r#"{"Level":"LOUD"}"#).await.0, 400);
 
     let (_other, address) = member("--log-level=info").await;
-    assert_eq!(raw(address, "PUT", path, r#"{"Level":"DEBUG"}"#).await.0, 404);
-}
-
-/// Status code and body.
-async fn raw(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}");
-        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    };
-    let answer = tokio::time::timeout(LIMIT, exchange).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    assert_eq!(ask(address, "PUT", path, r#"{"Level":"DEBUG"}"#).await.0, 404);
 }

@@ -61,9 +61,7 @@ impl Store {
 
     /// A range of keys. The header carries the current revision.
     pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
-        if let Some(observer) = self.shared.observer() {
-            observer.ranged(1);
-        }
+        self.shared.tell(|observer| observer.ranged(1));
         kv::range(&self.shared, request)
     }
 
@@ -75,9 +73,7 @@ impl Store {
     /// A transaction without writes, at one revision. Its writes, if it has any, are refused.
     pub fn read_txn(&self, request: &pb::TxnRequest) -> Result<pb::TxnResponse, Error> {
         let reply = kv::read_txn(&self.shared, request)?;
-        if let Some(observer) = self.shared.observer() {
-            observer.ranged(ranges(&reply));
-        }
+        self.shared.tell(|observer| observer.ranged(ranges(&reply)));
         Ok(reply)
     }
 
@@ -136,9 +132,7 @@ impl Store {
     fn hashing<T>(&self, up_to_revision: bool, hash: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let hashed = hash();
-        if let Some(observer) = self.shared.observer() {
-            observer.hashed(up_to_revision, begun.elapsed());
-        }
+        self.shared.tell(|observer| observer.hashed(up_to_revision, begun.elapsed()));
         hashed
     }
 
@@ -192,13 +186,9 @@ impl Store {
     /// Gives back what compaction has freed: [`Size::total`] becomes [`Size::in_use`], and RocksDB rewrites its files. Takes long.
     pub fn defragment(&self) -> Result<(), Error> {
         let begun = Instant::now();
-        if let Some(observer) = self.shared.observer() {
-            observer.defragmenting(None);
-        }
+        self.shared.tell(|observer| observer.defragmenting(None));
         let defragmented = self.rewrite();
-        if let Some(observer) = self.shared.observer() {
-            observer.defragmenting(Some(begun.elapsed()));
-        }
+        self.shared.tell(|observer| observer.defragmenting(Some(begun.elapsed())));
         defragmented
     }
 

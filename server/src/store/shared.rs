@@ -90,8 +90,11 @@ impl Shared {
         let _ = self.observer.set(observer);
     }
 
-    pub(super) fn observer(&self) -> Option<&dyn Observer> {
-        self.observer.get().map(|observer| &**observer)
+    /// Tells the observer, if there is one.
+    pub(super) fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = self.observer.get() {
+            what(&**observer);
+        }
     }
 
     pub(super) fn revision(&self) -> i64 {

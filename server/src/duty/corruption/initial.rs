@@ -23,10 +23,7 @@ pub async fn compare_before_serving(members: &Members) {
         }
     };
     if rest.is_empty() {
-        tracing::info!(
-            local_member_id = format!("{:x}", members.own_id()),
-            "initial corruption checking passed; no corruption"
-        );
+        log_passed(members);
     } else {
         tracing::warn!(
             members = format!("{rest:x?}"),
@@ -70,6 +67,10 @@ async fn compare_rest(members: Members, mut rest: Vec<u64>) {
             }
         }
     }
+    log_passed(&members);
+}
+
+fn log_passed(members: &Members) {
     tracing::info!(
         local_member_id = format!("{:x}", members.own_id()),
         "initial corruption checking passed; no corruption"

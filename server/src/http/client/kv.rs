@@ -32,7 +32,7 @@ impl Service {
     async fn permitted_range(
         &self,
         credentials: &Credentials,
-        request: pb::RangeRequest,
+        request: &pb::RangeRequest,
     ) -> Result<pb::RangeResponse, Status> {
         if !request.serializable {
             self.member.raft().read_barrier().await.map_err(status::raft)?;
@@ -65,13 +65,13 @@ impl Service {
         Ok(response)
     }
 
-    async fn read(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
+    async fn read(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
         let wide =
             !request.range_end.is_empty() && !request.count_only && !(1..=INLINE_RANGE_KEYS).contains(&request.limit);
         if !wide {
-            return self.member.store().range(&request).map_err(status::store);
+            return self.member.store().range(request).map_err(status::store);
         }
-        let store = self.member.store().clone();
+        let (store, request) = (self.member.store().clone(), request.clone());
         tokio::task::spawn_blocking(move || store.range(&request))
             .await
             .map_err(|error| Status::internal(error.to_string()))?
@@ -114,9 +114,8 @@ impl Kv for Service {
         if !request.serializable && self.member.raft().is_learner() {
             return Err(status::not_for_learner());
         }
-        let asked = request.clone();
-        let ranged = self.permitted_range(&credentials, request);
-        let mut response = self.reads.timed(Operation::Range, ranged, move || reads::describe_range(&asked)).await?;
+        let ranged = self.permitted_range(&credentials, &request);
+        let mut response = self.reads.timed(Operation::Range, ranged, || reads::describe_range(&request)).await?;
         self.member.complete(&mut response.header);
         large_range::answer(response)
     }
@@ -167,9 +166,9 @@ impl Kv for Service {
         kv_check::txn(&request, self.member.limits().max_txn_ops)?;
         let _span = traces::within("txn", || of_txn(&request));
         let mut response = if kv_check::is_read_only(&request) {
-            let shown = reads::describe_txn(&request);
+            let describe = reads::describe_txn(&request);
             let read = self.permitted_read_txn(&credentials, request);
-            self.reads.timed(Operation::ReadonlyTxn, read, move || shown).await?
+            self.reads.timed(Operation::ReadonlyTxn, read, describe).await?
         } else {
             self.member.check_quota(quota::txn(&request)).await?;
             let request = pb::InternalRaftRequest { txn: Some(request), ..Default::default() };

@@ -81,10 +81,10 @@ pub fn describe_range(request: &pb::RangeRequest) -> String {
     text
 }
 
-/// A transaction as a log line shows it: what it has, and never values.
-pub fn describe_txn(request: &pb::TxnRequest) -> String {
+/// A transaction as a log line shows it, worded when there is one: how much it has, and never values.
+pub fn describe_txn(request: &pb::TxnRequest) -> impl FnOnce() -> String + use<> {
     let (compares, success, failure) = (request.compare.len(), request.success.len(), request.failure.len());
-    format!("compare:{compares} success:{success} failure:{failure}")
+    move || format!("compare:{compares} success:{success} failure:{failure}")
 }
 
 fn shown(key: &[u8]) -> String {

@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use super::auth::Credentials;
 use super::member::Member;
 use super::members;
-use crate::raft::Change;
+use crate::raft::{CLUSTER_ID_HEADER, Change};
 use crate::store::auth::Caller;
 
 #[derive(Serialize)]
@@ -171,5 +171,5 @@ fn refuse(member: &Member, code: StatusCode, message: &str) -> Response {
 
 fn answer(member: &Member, code: StatusCode, body: impl IntoResponse) -> Response {
     let cluster_id = format!("{:x}", member.raft().identity().cluster_id);
-    ([(HeaderName::from_static("x-etcd-cluster-id"), cluster_id)], (code, body)).into_response()
+    ([(HeaderName::from_static(CLUSTER_ID_HEADER), cluster_id)], (code, body)).into_response()
 }

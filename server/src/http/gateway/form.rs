@@ -76,13 +76,8 @@ impl<'de> Visitor<'de> for Form {
         Ok(())
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        match self.0 {
-            Some(Kind::Int64 | Kind::Sint64 | Kind::Sfixed64) if i64::try_from(number).is_err() => {
-                Err(E::custom(format_args!("number too large: {number}")))
-            }
-            _ => Ok(()),
-        }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
     /// Whole numbers beyond 64 bits come this way too, rounded to some that may be within.

@@ -8,6 +8,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use crate::http::client::{Member, members};
+use crate::raft::CLUSTER_ID_HEADER;
 
 /// etcd's JSON of a member on this port; ids are numbers.
 #[derive(Serialize)]
@@ -45,7 +46,7 @@ async fn list(State(member): State<Member>) -> Response {
 pub fn with_cluster_id(mut response: Response, member: &Member) -> Response {
     let cluster_id = format!("{:x}", member.raft().identity().cluster_id);
     if let Ok(value) = HeaderValue::from_str(&cluster_id) {
-        response.headers_mut().insert(HeaderName::from_static("x-etcd-cluster-id"), value);
+        response.headers_mut().insert(HeaderName::from_static(CLUSTER_ID_HEADER), value);
     }
     response
 }

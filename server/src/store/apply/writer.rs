@@ -65,11 +65,9 @@ impl Writer {
                     if matches!(operation, Operation::Txn | Operation::LeaseRevoke) && operations != 1 {
                         execution.done.txns += 1;
                     }
-                    if let Some(observer) = self.shared.observer() {
-                        // As in etcd: a compaction that comes too late finds what it asks for.
-                        let success = matches!(&outcome, Ok(_) | Err(Refusal::Compacted));
-                        observer.executed(operation, success, begun.elapsed());
-                    }
+                    // As in etcd: a compaction that comes too late finds what it asks for.
+                    let success = matches!(&outcome, Ok(_) | Err(Refusal::Compacted));
+                    self.shared.tell(|observer| observer.executed(operation, success, begun.elapsed()));
                     outcome
                 }
                 Payload::Membership { data, removed } => {
@@ -89,9 +87,7 @@ impl Writer {
         self.shared.publish(&state);
         let compacts = state.compacted != compacted_before;
         drop(state);
-        if let Some(observer) = self.shared.observer() {
-            observer.wrote(&done);
-        }
+        self.shared.tell(|observer| observer.wrote(&done));
         if !frames.is_empty() {
             self.hub.publish(frames);
         }

@@ -116,9 +116,7 @@ fn work(shared: &Shared, signal: &Signal) -> Result<bool, Error> {
                 return Ok(false);
             }
         }
-        if let Some(observer) = shared.observer() {
-            observer.compacted(begun.elapsed());
-        }
+        shared.tell(|observer| observer.compacted(begun.elapsed()));
     }
     Ok(true)
 }
@@ -227,9 +225,7 @@ impl Job {
         }
         shared.publish(&state);
         drop(state);
-        if let Some(observer) = shared.observer() {
-            observer.compaction_step(rows, begun.elapsed(), index_held);
-        }
+        shared.tell(|observer| observer.compaction_step(rows, begun.elapsed(), index_held));
         if last {
             shared.finished.send_replace(self.target);
         }

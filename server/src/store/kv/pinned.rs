@@ -59,18 +59,14 @@ struct RowsHeld<'a>(&'a Shared);
 
 impl<'a> RowsHeld<'a> {
     fn new(shared: &'a Shared) -> Self {
-        if let Some(observer) = shared.observer() {
-            observer.holds_rows(true);
-        }
+        shared.tell(|observer| observer.holds_rows(true));
         Self(shared)
     }
 }
 
 impl Drop for RowsHeld<'_> {
     fn drop(&mut self) {
-        if let Some(observer) = self.0.observer() {
-            observer.holds_rows(false);
-        }
+        self.0.tell(|observer| observer.holds_rows(false));
     }
 }
 
